@@ -1,0 +1,1 @@
+"""A small shop: products in stock, and the orders placed for them."""

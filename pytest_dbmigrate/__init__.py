@@ -1,0 +1,33 @@
+"""Database tests on a real Postgres that only your own migrations have built.
+
+The public names are imported on first use: ``import pytest_dbmigrate`` alone
+costs nothing, so a run of unit tests does not pay for SQLAlchemy or psycopg.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_dbmigrate.databases.lease import MigratedDatabase
+    from pytest_dbmigrate.dsn import Dsn
+    from pytest_dbmigrate.errors import DbmigrateError
+    from pytest_dbmigrate.servers.base import Server
+
+__version__ = "0.1.0"
+__all__ = ["DbmigrateError", "Dsn", "MigratedDatabase", "Server", "__version__"]
+
+_HOMES = {
+    "DbmigrateError": "pytest_dbmigrate.errors",
+    "Dsn": "pytest_dbmigrate.dsn",
+    "MigratedDatabase": "pytest_dbmigrate.databases.lease",
+    "Server": "pytest_dbmigrate.servers.base",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,5 @@
+"""`python -m pytest_dbmigrate`."""
+
+from pytest_dbmigrate.cli import main
+
+raise SystemExit(main())

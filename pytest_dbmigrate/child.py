@@ -1,0 +1,115 @@
+"""The conductor inside the migration child: joins Alembic's run, the history and the check.
+
+The scripts run in a process of their own, because env.py imports the application:
+in the tests' process that would bind the application's engine to the wrong database,
+let `fileConfig` switch loggers off, and leak whatever a migration patches.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from typing import IO, Any
+
+import psycopg
+from psycopg import sql
+
+from pytest_dbmigrate.dsn import Dsn, redact
+from pytest_dbmigrate.errors import DbmigrateError, MigrationError, as_record
+from pytest_dbmigrate.migrations import alembic, failure
+from pytest_dbmigrate.migrations.events import EventLog
+from pytest_dbmigrate.migrations.messages import Job, Message, send
+from pytest_dbmigrate.schema import expected
+
+_ORPHANED = 3  # exit status
+
+
+def main(job: Job, results: int) -> None:
+    """Do the job, and tell its parent on the file descriptor `results`.
+
+    Ends with exit status 0 whenever the parent was told how it went.
+    """
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    with open(results, "w", encoding="utf-8") as stream:
+        try:
+            message = _work(job, stream)
+        except DbmigrateError as error:
+            message = {"type": "error", "error": as_record(error)}
+        sys.stdout.flush()
+        sys.stderr.flush()
+        send(stream, message)
+
+
+def _work(job: Job, stream: IO[str]) -> Message:
+    dsn = Dsn.from_record(job["dsn"])
+    upgrade: alembic.Upgrade | None = None
+    result: Message = {"type": "result", "heads": [], "differences": [], "unchecked": ""}
+
+    def notify(kind: Any, **facts: Any) -> None:
+        send(stream, {"type": kind, **facts})  # type: ignore[typeddict-item]
+
+    def check(*context: Any) -> None:
+        if job["check"]:
+            result["unchecked"] = expected.why_not(*context[1:])
+            if not result["unchecked"]:
+                began = time.monotonic()
+                found = expected.differences(*context)
+                result["differences"] = [item.as_record() for item in found]
+                result["seconds"] = time.monotonic() - began
+
+    history = psycopg.connect(Dsn.from_record(job["events"]).conninfo(), autocommit=True)
+    with history:
+        try:
+            source = job["source"]
+            config = alembic.configuration(source["ini"], source["toml"], dsn, job["target"])
+            events = EventLog(history, job["run"])
+            upgrade = alembic.Upgrade(config, dsn, job["target"], events, notify, check)
+            upgrade.run()
+        except DbmigrateError:
+            raise
+        except BaseException as error:  # env.py may raise SystemExit, too
+            raise _explained(error, dsn, upgrade) from error
+    result["heads"] = list(_heads(dsn, upgrade))
+    _need_heads(upgrade, result["heads"])
+    return result
+
+
+def _explained(
+    error: BaseException, dsn: Dsn, upgrade: alembic.Upgrade | None
+) -> DbmigrateError:
+    if upgrade is None or upgrade.current is None:
+        return failure.of_environment(error, upgrade)
+    explained = failure.of_revision(error, upgrade, _heads(dsn, upgrade))
+    upgrade.fail(redact(explained.message, dsn.password))
+    return explained
+
+
+def _heads(dsn: Dsn, upgrade: alembic.Upgrade) -> tuple[str, ...]:
+    """Return what the version table of our database says, whatever env.py did."""
+    table, schema = upgrade.version_table
+    name = sql.Identifier(schema, table) if schema else sql.Identifier(table)
+    query = sql.SQL("select version_num from {} order by 1").format(name)
+    try:
+        with psycopg.connect(dsn.conninfo()) as connection:
+            return tuple(row[0] for row in connection.execute(query).fetchall())
+    except psycopg.errors.UndefinedTable:
+        return ()
+
+
+def _need_heads(upgrade: alembic.Upgrade, heads: list[str]) -> None:
+    if upgrade.done and not heads:
+        table, schema = upgrade.version_table
+        raise MigrationError(
+            f"the migrations ran, but version table {f'{schema}.' if schema else ''}{table} "
+            "in the database prepared for them is empty",
+            tried=(f"applied {len(upgrade.done)} revisions in one run of env.py",),
+            todo=("let env.py commit what it runs, on the connection it gives Alembic",),
+        )
+
+
+def _end_with_parent() -> None:
+    """End this process when the parent closes its end of standard input, however it ends."""
+    sys.stdin.read()
+    os._exit(_ORPHANED)

@@ -1,0 +1,159 @@
+"""One test's hold on one database, and what the test sees of it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from pytest_dbmigrate.databases import names
+from pytest_dbmigrate.databases.control import Control
+from pytest_dbmigrate.dsn import Dsn
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from pytest_dbmigrate.databases.pools import Pools
+
+MOST_KEPT = 10  # databases in a run
+_GRACE = 0.05  # seconds a connection that was just closed may take to leave the server
+
+
+class MigratedDatabase:
+    """A database of the test's own, at head.
+
+    Committed writes, several connections, threads and subprocesses are all fine:
+    nothing of it is left for the next test. Its address is the same for every test of
+    a process.
+    """
+
+    def __init__(self, dsn: Dsn) -> None:
+        self._dsn = dsn
+        self._connections: list[psycopg.Connection[Any]] = []
+
+    def __repr__(self) -> str:
+        return f"<MigratedDatabase {self._dsn}>"
+
+    @property
+    def name(self) -> str:
+        """The database's name."""
+        return self._dsn.dbname
+
+    @property
+    def url(self) -> str:
+        """The SQLAlchemy URL, for psycopg. Its `repr` hides the password."""
+        return self._dsn.url("psycopg")
+
+    def url_for(self, driver: str) -> str:
+        """Return the SQLAlchemy URL for a driver; plain `postgresql://` if it is empty."""
+        return self._dsn.url(driver)
+
+    @property
+    def dsn(self) -> str:
+        """The libpq connection string. Its `repr` hides the password."""
+        return self._dsn.conninfo()
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """The libpq keywords: host, port, user, password, dbname."""
+        return self._dsn.parts()
+
+    def connect(self, **keywords: Any) -> psycopg.Connection[Any]:
+        """Return a new psycopg connection, closed at the end of the test at the latest.
+
+        `keywords` are those of `psycopg.connect`. Raises `psycopg.Error`.
+        """
+        connection = psycopg.connect(self._dsn.conninfo(), **keywords)
+        self._connections.append(connection)
+        return connection
+
+    @cached_property
+    def engine(self) -> Engine:
+        """A SQLAlchemy engine for psycopg, disposed with the test."""
+        from sqlalchemy import create_engine
+
+        return create_engine(self.url)
+
+    @cached_property
+    def async_engine(self) -> AsyncEngine:
+        """A SQLAlchemy engine for asyncio: asyncpg if it is installed, else psycopg.
+
+        It does not pool: a pooled connection would outlive the event loop it belongs to.
+        """
+        from importlib.util import find_spec
+
+        from sqlalchemy.ext.asyncio import create_async_engine
+        from sqlalchemy.pool import NullPool
+
+        driver = "asyncpg" if find_spec("asyncpg") else "psycopg"
+        return create_async_engine(self.url_for(driver), poolclass=NullPool)
+
+    def _close(self) -> None:
+        for connection in self._connections:
+            with contextlib.suppress(psycopg.Error):
+                connection.close()
+        if "engine" in self.__dict__:
+            self.engine.dispose()
+
+
+class Lease:
+    """A worker's one database name, and the database that has it during a test."""
+
+    def __init__(self, control: Control, run_id: str, worker: str, template: str) -> None:
+        self.name = names.lease(run_id, worker)
+        self._control = control
+        self._run = run_id
+        self._worker = worker
+        self._template = template
+        self._kept = ""
+        self._database: MigratedDatabase | None = None
+        control.register(self.name, "lease")
+
+    def take(self) -> MigratedDatabase:
+        """Return a new copy of the template. Raises `DatabaseError`."""
+        self._control.drop(self.name)
+        self._control.create(self.name, self._template)
+        self._database = MigratedDatabase(self._control.dsn.at(self.name))
+        return self._database
+
+    def leaked(self, pools: Pools) -> list[str]:
+        """Return a line for each connection the test left open.
+
+        Those of its own `MigratedDatabase` and of this process's pools are closed first.
+        """
+        self._close(pools)
+        deadline = time.monotonic() + _GRACE
+        while (found := self._control.connections(self.name)) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        return found
+
+    def will_keep(self, test: str) -> Dsn | None:
+        """Return where the database will be once `release` has kept it.
+
+        None if this run keeps as many as it may.
+        """
+        number = self._control.count("kept")
+        if number >= MOST_KEPT:
+            return None
+        self._kept = names.kept(self._run, self._worker, number, test)
+        self._control.register(self._kept, "kept")
+        return self._control.dsn.at(self._kept)
+
+    def release(self, pools: Pools) -> None:
+        """Close what this process has open, and drop the database or keep it aside."""
+        self._close(pools)
+        if self._kept:
+            self._control.rename(self.name, self._kept)
+            self._kept = ""
+        else:
+            self._control.drop(self.name)
+
+    def _close(self, pools: Pools) -> None:
+        if self._database is not None:
+            self._database._close()
+            self._database = None
+        pools.empty()

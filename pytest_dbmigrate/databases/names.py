@@ -1,0 +1,35 @@
+"""The names of our databases: a prefix of ours, the run's random id, what it is for."""
+
+from __future__ import annotations
+
+import re
+
+_PREFIX = "dbm"
+_LONGEST = 63  # bytes of a name that Postgres keeps
+
+
+def control(run_id: str) -> str:
+    """Return the name of the run's control database."""
+    return f"{_PREFIX}_{run_id}_control"
+
+
+def template(run_id: str) -> str:
+    """Return the name of the run's template."""
+    return f"{_PREFIX}_{run_id}_template"
+
+
+def scratch(run_id: str) -> str:
+    """Return the name under which a template is built."""
+    return f"{_PREFIX}_{run_id}_build"
+
+
+def lease(run_id: str, worker: str) -> str:
+    """Return the one name under which a worker's tests find their databases."""
+    return f"{_PREFIX}_{run_id}_{worker}"
+
+
+def kept(run_id: str, worker: str, number: int, test: str) -> str:
+    """Return a name for a kept database that tells which test it was."""
+    start = f"{_PREFIX}_{run_id}_{worker}_{number}_"
+    plain = re.sub(r"\W+", "_", test, flags=re.ASCII).strip("_").lower()
+    return start + plain[: _LONGEST - len(start)]

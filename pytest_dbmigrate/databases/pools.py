@@ -1,0 +1,65 @@
+"""SQLAlchemy pools of this process that hold connections to a test's database.
+
+An application that made its engine at import keeps pooled connections when a test
+ends; the database under them is about to be replaced. Each connection is remembered
+when SQLAlchemy makes it, and invalidated between tests: the pool then opens a new one.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+from weakref import WeakSet
+
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+_POOL_LOGGER = "sqlalchemy.pool"
+
+
+class Pools:
+    """The pooled connections of this process to one database name."""
+
+    def __init__(self, dbname: str) -> None:
+        """Begin to watch every engine of the process, also those made already."""
+        self._dbname = dbname
+        self._records: WeakSet[Any] = WeakSet()
+        event.listen(Engine, "do_connect", self._remember)
+
+    def close(self) -> None:
+        """Stop watching."""
+        event.remove(Engine, "do_connect", self._remember)
+
+    def empty(self) -> None:
+        """Invalidate every connection to the database, checked out or not."""
+        records, self._records = self._records, WeakSet()
+        for record in records:
+            if record.dbapi_connection is not None:
+                _invalidate(record)
+
+    def _remember(
+        self, dialect: Any, record: Any, arguments: Any, keywords: dict[str, Any]
+    ) -> None:
+        named = keywords.get("dbname") or keywords.get("database")
+        if named == self._dbname or any(self._dbname in str(text) for text in arguments):
+            self._records.add(record)
+
+
+def _invalidate(record: Any) -> None:
+    """Invalidate one connection; an asyncpg one whose event loop is closed by now cannot
+    say goodbye, which SQLAlchemy reports as an error although nothing is lost.
+    """
+    logger = logging.getLogger(_POOL_LOGGER)
+    loggers = [logger, *(logging.getLogger(name) for name in _children(_POOL_LOGGER))]
+    disabled = [item.disabled for item in loggers]
+    for item in loggers:
+        item.disabled = True
+    try:
+        record.invalidate()
+    finally:
+        for item, before in zip(loggers, disabled, strict=True):
+            item.disabled = before
+
+
+def _children(name: str) -> list[str]:
+    return [key for key in logging.root.manager.loggerDict if key.startswith(name + ".")]

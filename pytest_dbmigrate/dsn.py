@@ -1,0 +1,145 @@
+"""Where a database is: one value, written the way each library wants it.
+
+The password is in no `repr`, and `redact` takes it out of text that others wrote.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+
+_SCHEME = re.compile(r"^postgres(ql)?(\+\w+)?$")
+_CREDENTIALS = re.compile(r"(\bpostgres(?:ql)?(?:\+\w+)?://[^\s:/@'\"]*:)[^\s/@'\"]+(@)")
+_KEYWORD = re.compile(r"(\bpassword\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s'\",)]+)")
+_HIDDEN = "***"
+_DISTINCTIVE = 16  # characters from which a password is safe to search for anywhere
+
+
+class Secret(str):
+    """A string that holds a password: usable as it is, hidden in `repr`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(redact(str(self))) if "@" in self or "=" in self else repr(_HIDDEN)
+
+
+@dataclass(frozen=True)
+class Dsn:
+    """The address of one database. `host` may be the folder of a Unix socket."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    dbname: str
+    options: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def parse(cls, url: str) -> Dsn:
+        """Return the address in a `postgresql://` URL, with or without a `+driver`.
+
+        Raises `ValueError` with one lower-case sentence that does not repeat the URL.
+        """
+        parts = urlsplit(url)
+        if not _SCHEME.match(parts.scheme):
+            raise ValueError("a server's URL starts with postgresql://")
+        try:
+            port = parts.port
+        except ValueError:
+            raise ValueError("the port in the server's URL is not a number below 65536") from None
+        options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        return cls(
+            host=options.pop("host", "") or unquote(parts.hostname or ""),
+            port=port or int(options.pop("port", "5432")),
+            user=options.pop("user", "") or unquote(parts.username or ""),
+            password=Secret(options.pop("password", "") or unquote(parts.password or "")),
+            dbname=unquote(parts.path.lstrip("/")) or "postgres",
+            options=tuple(sorted(options.items())),
+        )
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Dsn:
+        """Return the address that `as_record` wrote."""
+        options = tuple((key, value) for key, value in record["options"])
+        return cls(**{**record, "password": Secret(record["password"]), "options": options})
+
+    def as_record(self) -> dict[str, Any]:
+        """Return the address as JSON data, the password in it."""
+        return {**vars(self), "password": str(self.password)}
+
+    def at(self, dbname: str) -> Dsn:
+        """Return the address of another database of the same server."""
+        return replace(self, dbname=dbname)
+
+    def url(self, driver: str = "") -> str:
+        """Return a URL: `postgresql://`, or `postgresql+driver://` for SQLAlchemy."""
+        scheme = f"postgresql+{driver}" if driver else "postgresql"
+        options = dict(self.options)
+        if driver == "asyncpg" and "sslmode" in options:
+            options["ssl"] = options.pop("sslmode")
+        if self.is_socket:
+            place = ""
+            options = {"host": self.host, "port": str(self.port), **options}
+        else:
+            host = f"[{self.host}]" if ":" in self.host else self.host
+            place = f"{host}:{self.port}"
+        who = quote(self.user, safe="")
+        if self.password:
+            who += ":" + quote(self.password, safe="")
+        at = f"{who}@" if who else ""
+        query = "?" + urlencode(options, safe="/") if options else ""
+        return Secret(f"{scheme}://{at}{place}/{quote(self.dbname, safe='')}{query}")
+
+    def parts(self) -> dict[str, Any]:
+        """Return libpq's keywords: host, port, user, password, dbname and the options."""
+        named = {
+            "host": self.host,
+            "port": self.port,
+            "user": self.user,
+            "password": self.password,
+            "dbname": self.dbname,
+        }
+        return {key: value for key, value in named.items() if value} | dict(self.options)
+
+    def conninfo(self) -> str:
+        """Return libpq's `keyword=value` string."""
+        return Secret(" ".join(f"{key}={_quoted(value)}" for key, value in self.parts().items()))
+
+    @property
+    def is_socket(self) -> bool:
+        """Whether the server is reached through a Unix socket."""
+        return self.host.startswith("/")
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the server is on this machine as far as its address tells."""
+        if self.is_socket or self.host == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def __str__(self) -> str:
+        return redact(self.url())
+
+
+def redact(text: str, *passwords: str) -> str:
+    """Return the text without the passwords in its Postgres URLs and conninfo strings.
+
+    The given passwords are taken out wherever they stand when they are long enough
+    not to be an ordinary word; the plugin's own random ones always are.
+    """
+    for password in passwords:
+        if len(password) >= _DISTINCTIVE:
+            text = text.replace(password, _HIDDEN)
+    return _KEYWORD.sub(rf"\1{_HIDDEN}", _CREDENTIALS.sub(rf"\1{_HIDDEN}\2", text))
+
+
+def _quoted(value: object) -> str:
+    escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'" if escaped == "" or re.search(r"[\s'\\]", escaped) else escaped

@@ -1,0 +1,171 @@
+"""Everything that can go wrong, in one hierarchy.
+
+Each error carries its data, survives pickling and a trip through JSON (from the
+migration child to the run, from an xdist worker to its controller), and says
+three things: what failed, what was tried, what to do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+_INDENT = "  "
+
+
+@dataclass(eq=False)
+class DbmigrateError(Exception):
+    """The base of all errors of this plugin.
+
+    `what` is one sentence without a full stop; `tried` and `todo` are lines.
+    """
+
+    what: str
+    tried: tuple[str, ...] = ()
+    todo: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for field in fields(self):  # JSON knows lists only
+            value = getattr(self, field.name)
+            if isinstance(value, list):
+                setattr(self, field.name, tuple(value))
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return from_record, (as_record(self),)
+
+    def lines(self) -> list[str]:
+        """Return the whole message: what failed, its facts, what was tried, what to do."""
+        return [
+            self.what,
+            *self.facts(),
+            *_labelled("tried", self.tried),
+            *_labelled("to do", self.todo),
+        ]
+
+    def facts(self) -> list[str]:
+        """Return the lines only this kind of error has."""
+        return []
+
+
+@dataclass(eq=False)
+class SettingError(DbmigrateError):
+    """A setting has a value it cannot have."""
+
+
+@dataclass(eq=False)
+class ServerError(DbmigrateError):
+    """No Postgres could be had, or it went away. `log` is the tail of its log."""
+
+    log: str = ""
+
+    def facts(self) -> list[str]:
+        return _labelled("log", tuple(self.log.rstrip().splitlines()))
+
+
+@dataclass(eq=False)
+class DatabaseError(DbmigrateError):
+    """A database could not be made, copied or dropped."""
+
+
+@dataclass(eq=False)
+class MigrationError(DbmigrateError):
+    """The migrations could not be run to their target. `output` is what they printed."""
+
+    output: str = ""
+
+    def facts(self) -> list[str]:
+        return _labelled("output", tuple(self.output.rstrip().splitlines()[-20:]))
+
+
+@dataclass(eq=False)
+class WrongDatabaseError(MigrationError):
+    """env.py was about to migrate another database than the one prepared for it."""
+
+
+@dataclass(eq=False)
+class RevisionError(MigrationError):
+    """One revision failed.
+
+    `line` counts from 1; `position` is the place in `statement` the server
+    complains of, in characters from 1, or 0 where it names none.
+    """
+
+    revision: str = ""
+    file: str = ""
+    line: int = 0
+    statement: str = ""
+    position: int = 0
+    message: str = ""
+    detail: str = ""
+    hint: str = ""
+    applied: tuple[str, ...] = ()
+    pending: int = 0
+
+    def facts(self) -> list[str]:
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        return [
+            *_labelled("file", (where,) if where else ()),
+            *_labelled("sql", tuple(mark_position(self.statement, self.position))),
+            *_labelled("server" if self.statement else "error", tuple(self.message.splitlines())),
+            *_labelled("detail", tuple(self.detail.splitlines())),
+            *_labelled("hint", tuple(self.hint.splitlines())),
+            *_labelled("left applied", (self._left_applied(),)),
+            *super().facts(),
+        ]
+
+    def _left_applied(self) -> str:
+        if not self.applied:
+            return f"nothing; {self.pending} revisions not applied"
+        return f"up to {', '.join(self.applied)}; {self.pending} revisions not applied"
+
+
+@dataclass(eq=False)
+class DriftError(DbmigrateError):
+    """The migrated schema and the models differ. One sentence for each difference."""
+
+    differences: tuple[str, ...] = ()
+
+    def facts(self) -> list[str]:
+        return [f"{_INDENT}- {sentence}" for sentence in self.differences]
+
+
+def mark_position(statement: str, position: int, context: int = 3) -> list[str]:
+    """Return the statement's lines with a caret under `position` (from 1; 0 for none).
+
+    A long statement is cut to `context` lines either side of the place.
+    """
+    lines = statement.expandtabs(4).strip("\n").splitlines()
+    if not position or len(statement) < position:
+        return lines[:24] + (["..."] if len(lines) > 24 else [])
+    head = statement[: position - 1].expandtabs(4).lstrip("\n")
+    row, column = head.count("\n"), len(head) - (head.rfind("\n") + 1)
+    first, last = max(0, row - context), min(len(lines), row + context + 1)
+    shown = lines[first : row + 1] + [" " * column + "^"] + lines[row + 1 : last]
+    return ["..."] * (first > 0) + shown + ["..."] * (last < len(lines))
+
+
+def as_record(error: DbmigrateError) -> dict[str, Any]:
+    """Return the error as JSON data; `from_record` gives it back."""
+    return {"kind": type(error).__name__, **asdict(error)}
+
+
+def from_record(record: dict[str, Any]) -> DbmigrateError:
+    """Return the error that `as_record` wrote."""
+    data = dict(record)
+    return _kinds(DbmigrateError)[data.pop("kind")](**data)
+
+
+def _kinds(base: type[DbmigrateError]) -> dict[str, type[DbmigrateError]]:
+    found = {base.__name__: base}
+    for kind in base.__subclasses__():
+        found.update(_kinds(kind))
+    return found
+
+
+def _labelled(label: str, lines: tuple[str, ...]) -> list[str]:
+    """Return the lines, the first behind `label`, the others aligned below it."""
+    margin = f"{_INDENT}{label}: "
+    return [(margin if n == 0 else " " * len(margin)) + line for n, line in enumerate(lines)]

@@ -1,0 +1,26 @@
+"""The plugin `dbmigrate`: the only rooms that import pytest."""
+
+from pytest_dbmigrate.plugin.fixtures import db_server, migrated_db
+from pytest_dbmigrate.plugin.hooks import (
+    pytest_configure,
+    pytest_load_initial_conftests,
+    pytest_report_header,
+    pytest_runtest_makereport,
+    pytest_runtestloop,
+    pytest_terminal_summary,
+    pytest_xdist_setupnodes,
+)
+from pytest_dbmigrate.plugin.options import pytest_addoption
+
+__all__ = [
+    "db_server",
+    "migrated_db",
+    "pytest_addoption",
+    "pytest_configure",
+    "pytest_load_initial_conftests",
+    "pytest_report_header",
+    "pytest_runtest_makereport",
+    "pytest_runtestloop",
+    "pytest_terminal_summary",
+    "pytest_xdist_setupnodes",
+]

@@ -1,0 +1,47 @@
+"""The fixtures `migrated_db` and `db_server`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import pytest
+
+from pytest_dbmigrate.databases.lease import MigratedDatabase
+from pytest_dbmigrate.errors import DbmigrateError
+from pytest_dbmigrate.plugin.state import STATE
+from pytest_dbmigrate.servers.base import Server
+
+T = TypeVar("T")
+
+
+@pytest.fixture
+def migrated_db(request: pytest.FixtureRequest) -> Iterator[MigratedDatabase]:
+    """A database of the test's own, built by the project's migrations, at head.
+
+    Committed writes, several connections, threads and subprocesses are fine; the next
+    test has a new database at the same address.
+    """
+    session = request.config.stash[STATE].session()
+    _or_fail(session.prepare)
+    database = _or_fail(session.take)
+    try:
+        yield database
+    finally:
+        session.release(request.node.nodeid, name_leaks=request.config.get_verbosity() > 0)
+
+
+@pytest.fixture(scope="session")
+def db_server(request: pytest.FixtureRequest) -> Server:
+    """The run's Postgres server: its kind, version, and the address of its main database."""
+    return _or_fail(request.config.stash[STATE].session().server)
+
+
+def _or_fail(step: Callable[[], T]) -> T:
+    """Return what the step returns; its error becomes the test's, in one line."""
+    said = ""
+    try:
+        return step()
+    except DbmigrateError as error:
+        said = f"no database: {error.what} (explained at the end)"
+    pytest.fail(said, pytrace=False)

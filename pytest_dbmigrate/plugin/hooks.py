@@ -1,0 +1,101 @@
+"""When things happen: the hooks of pytest and xdist."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from pytest_dbmigrate.errors import DbmigrateError
+from pytest_dbmigrate.plugin import kept, secrecy
+from pytest_dbmigrate.plugin.report import header
+from pytest_dbmigrate.plugin.state import RUN_VARIABLE, STATE, State
+
+_FIXTURES = frozenset({"migrated_db", "db_server"})
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, Any, Any]:
+    """Read the settings, and set the configured variables before any conftest is imported."""
+    _state_of(early_config).set_environ()
+    return (yield)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Follow xdist's reports where this process is its controller."""
+    state = _state_of(config)  # not yet there if the plugin was registered late
+    if state.is_controller:
+        config.pluginmanager.register(Controller(state), "dbmigrate-controller")
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say which settings are not defaults, and where they came from."""
+    return header(config.stash[STATE].settings)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Prepare the database before the first test, if a test of this process needs it.
+
+    An xdist worker waits until it really has such a test to run.
+    """
+    state = session.config.stash[STATE]
+    needed = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    if state.is_worker or state.is_controller or state.is_inert or not needed & _FIXTURES:
+        return
+    if session.testsfailed and not session.config.option.continue_on_collection_errors:
+        return
+    with contextlib.suppress(DbmigrateError):  # each test that needs it will say so
+        if "migrated_db" in needed:
+            state.session().prepare()
+        else:
+            state.session().server()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Name a kept database in the report, and take passwords out of it."""
+    report = yield
+    state = item.config.stash[STATE]
+    if state.has_session:
+        kept.decide(state, item, report)
+        secrecy.redact_report(report, state.session().passwords())
+    return report
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Explain a failure, list leaks and kept databases."""
+    config.stash[STATE].narrator.summarize(terminalreporter)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
+    """Tell each worker which run it belongs to."""
+    run = config.stash[STATE].session().run
+    for spec in specs:
+        if spec.popen:
+            spec.env[RUN_VARIABLE] = str(run.folder)
+
+
+class Controller:
+    """xdist's controller runs no tests: it tells what the workers did to the database."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self) -> None:
+        """Show what has been noted since the last report."""
+        self._state.narrator.show()
+
+
+def _state_of(config: pytest.Config) -> State:
+    if STATE not in config.stash:
+        config.stash[STATE] = State(config)
+    return config.stash[STATE]

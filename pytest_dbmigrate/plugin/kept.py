@@ -1,0 +1,30 @@
+"""Which tests' databases are kept, and how the report tells of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_dbmigrate.databases.lease import MOST_KEPT
+from pytest_dbmigrate.plugin.state import State
+
+_SECTION = "kept database"
+
+
+def decide(state: State, item: pytest.Item, report: pytest.TestReport) -> None:
+    """Keep the database of a test that used one, if the settings say so.
+
+    Decided when the test itself is over, so that its own report can name the database;
+    or when its set-up failed, for then there is no other report.
+    """
+    if "migrated_db" not in getattr(item, "funcargs", {}) or not _is_wanted(state, report):
+        return
+    line = state.session().keep(item.name)
+    report.sections.append((_SECTION, line or f"not kept: {MOST_KEPT} are already"))
+
+
+def _is_wanted(state: State, report: pytest.TestReport) -> bool:
+    if state.settings.keep == "never" or report.when == "teardown":
+        return False
+    if state.settings.keep == "always":
+        return report.when == "call" or report.failed
+    return report.failed

@@ -1,0 +1,55 @@
+"""The settings as pytest's options and ini keys, made from the one list of them."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+from pytest_dbmigrate.errors import SettingError
+from pytest_dbmigrate.settings import SPECS, Settings, Spec, resolve
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add an option and an ini key for each setting."""
+    group = parser.getgroup("dbmigrate", "databases (pytest-dbmigrate)")
+    for spec in SPECS:
+        if spec.has_option:
+            _add_option(group, spec)
+        kind = "linelist" if spec.kind == "lines" else "string"
+        parser.addini(spec.ini, spec.help, type=kind, default=None)  # type: ignore[arg-type]
+
+
+def _add_option(group: Any, spec: Spec) -> None:
+    dest = "db_" + spec.name
+    if spec.kind == "flag":
+        group.addoption(
+            spec.option, dest=dest, action="store_const", const="true", default=None, help=spec.help
+        )
+        group.addoption(
+            "--no-" + spec.option[2:], dest=dest, action="store_const", const="false",
+            help=f"the opposite of {spec.option}",
+        )  # fmt: skip
+    else:
+        group.addoption(
+            spec.option, dest=dest, default=None, metavar=spec.metavar, help=spec.help
+        )
+
+
+def read(config: pytest.Config) -> Settings:
+    """Return the settings of a run; raises `pytest.UsageError` for an unusable one."""
+    namespace = config.known_args_namespace
+    known = {spec.ini: config.getini(spec.ini) for spec in SPECS}
+    unknown = {key: "" for key in config.inicfg if key.startswith("dbmigrate_")}
+    try:
+        return resolve(
+            config.rootpath,
+            {spec.name: getattr(namespace, "db_" + spec.name, None) for spec in SPECS},
+            os.environ,
+            {**unknown, **known},
+            ini_folder=config.inipath.parent if config.inipath else None,
+            start=config.invocation_params.dir,
+        )
+    except SettingError as error:
+        raise pytest.UsageError(f"dbmigrate: {error}") from None

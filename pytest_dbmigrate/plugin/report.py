@@ -1,0 +1,163 @@
+"""What the user reads: the header, the progress, and the summary of what went wrong."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_dbmigrate import __version__
+from pytest_dbmigrate.errors import DbmigrateError, from_record
+from pytest_dbmigrate.settings import Settings
+
+if TYPE_CHECKING:
+    from pytest_dbmigrate.servers.run import Run
+
+_NAME = "dbmigrate"
+
+
+def header(settings: Settings) -> list[str]:
+    """Return the header's lines: each setting that is not a default, and its source."""
+    return [f"{_NAME}: " + ", ".join([__version__, *settings.changed()])]
+
+
+class Narrator:
+    """Tells the run's journal on the terminal, as it is written by any process of the run."""
+
+    def __init__(self, config: pytest.Config, shows: bool) -> None:
+        self._config = config
+        self._shows = shows
+        self._run: Run | None = None
+        self._offset = 0
+        self._total = self._done = 0
+        self._migrated = 0.0
+        self._is_updating = False
+        self._failure: DbmigrateError | None = None
+        self._differences: list[str] = []
+        self._leaks: list[dict[str, Any]] = []
+        self._kept: list[str] = []
+
+    def follow(self, run: Run) -> None:
+        """Begin to tell the journal of a run."""
+        self._run = run
+
+    def show(self) -> None:
+        """Tell what has been noted since the last call."""
+        if self._run is None or not self._shows:
+            return
+        notes, self._offset = self._run.notes(self._offset)
+        for note in notes:
+            tell = getattr(self, "_tell_" + note["kind"], None)
+            if tell is not None:
+                tell(note)
+
+    def summarize(self, terminal: pytest.TerminalReporter) -> None:
+        """Write the section that explains why there was no database, leaks, kept databases."""
+        self.show()
+        if self._failure is not None:
+            terminal.section(f"{_NAME}: no database", sep="=", red=True, bold=True)
+            first, *rest = self._failure.lines()
+            terminal.write_line(first, red=True, bold=True)
+            for line in rest:
+                terminal.write_line(line)
+        if self._differences:
+            terminal.section(f"{_NAME}: the schema differs from the models", yellow=True)
+            for sentence in self._differences:
+                terminal.write_line(f"- {sentence}")
+        if self._leaks:
+            terminal.section(f"{_NAME}: connections left open", yellow=True)
+            for leak in self._leaks:
+                terminal.write_line(leak["test"])
+                for line in leak["connections"]:
+                    terminal.write_line(f"  {line}")
+        if self._kept:
+            terminal.section(f"{_NAME}: kept databases")
+            for line in self._kept:
+                terminal.write_line(line)
+            terminal.write_line("end them with: python -m pytest_dbmigrate stop")
+
+    def _tell_starting(self, note: dict[str, Any]) -> None:
+        self._update(f"starting a server ({note['kind_of_server']}) ...")
+
+    def _tell_server(self, note: dict[str, Any]) -> None:
+        why = f"; {note['reason']}" if note["reason"] else ""
+        self._line(f"{note['server']}, ready in {note['seconds']:.2f} s{why}")
+
+    def _tell_migrating(self, note: dict[str, Any]) -> None:
+        self._update("reading the migrations ...")
+
+    def _tell_plan(self, note: dict[str, Any]) -> None:
+        self._total = note["total"]
+
+    def _tell_started(self, note: dict[str, Any]) -> None:
+        self._update(f"revision {self._done + 1} of {self._total}: {note['revision']}")
+
+    def _tell_done(self, note: dict[str, Any]) -> None:
+        self._done += 1
+        if self._config.get_verbosity() > 0:
+            width = len(str(self._total))
+            self._line(
+                f"{self._done:{width}}/{self._total} {note['revision']} "
+                f"({note['seconds'] * 1000:.0f} ms)"
+            )
+
+    def _tell_migrated(self, note: dict[str, Any]) -> None:
+        self._migrated = note["seconds"]
+
+    def _tell_checked(self, note: dict[str, Any]) -> None:
+        self._differences = note["differences"]
+        count = "1 revision" if self._done == 1 else f"{self._done} revisions"
+        if note["unchecked"]:
+            schema = f"not compared with the models: {note['unchecked']}"
+        elif note["differences"]:
+            schema = f"{len(note['differences'])} differences to the models"
+        else:
+            schema = "the schema matches the models"
+        self._line(f"fresh: {count} applied in {self._migrated:.2f} s; {schema}")
+
+    def _tell_failed(self, note: dict[str, Any]) -> None:
+        if self._failure is None:
+            self._failure = from_record(note["error"])
+            self._line(f"{self._failure.what} (explained at the end)", red=True)
+
+    def _tell_leaked(self, note: dict[str, Any]) -> None:
+        self._leaks.append(note)
+
+    def _tell_kept(self, note: dict[str, Any]) -> None:
+        self._kept.append(note["line"])
+
+    def _line(self, text: str, **markup: bool) -> None:
+        """Write a line that stays."""
+        with self._terminal() as terminal:
+            if terminal is None:
+                return
+            if self._is_updating:
+                terminal.rewrite("", erase=True)
+                terminal.write("\r")
+                self._is_updating = False
+            terminal.ensure_newline()
+            terminal.write_line(f"{_NAME}: {text}", **markup)
+
+    def _update(self, text: str) -> None:
+        """Write a line that the next one replaces; nothing where lines cannot be replaced."""
+        with self._terminal() as terminal:
+            if terminal is None or not terminal.isatty or terminal.verbosity < 0:
+                return
+            if not self._is_updating:
+                terminal.ensure_newline()
+            self._is_updating = True
+            width = max(20, terminal._tw.fullwidth - 1)
+            terminal.rewrite(f"{_NAME}: {text}"[:width], erase=True)
+
+    @contextlib.contextmanager
+    def _terminal(self) -> Any:
+        """Yield the terminal reporter outside of pytest's capture, or None without one."""
+        manager = self._config.pluginmanager
+        terminal = manager.getplugin("terminalreporter")
+        capture = manager.getplugin("capturemanager")
+        if capture is None:
+            yield terminal
+            return
+        with capture.global_and_fixture_disabled():
+            yield terminal

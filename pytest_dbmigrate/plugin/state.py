@@ -1,0 +1,131 @@
+"""What the plugin knows of the pytest run it is part of."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_dbmigrate.dsn import Dsn
+from pytest_dbmigrate.errors import DbmigrateError
+from pytest_dbmigrate.plugin import options
+from pytest_dbmigrate.plugin.report import Narrator
+
+if TYPE_CHECKING:
+    from pytest_dbmigrate.session import Session
+
+RUN_VARIABLE = "DBMIGRATE_RUN"
+_INERT = (
+    "help",
+    "version",
+    "collectonly",
+    "markers",
+    "showfixtures",
+    "show_fixtures_per_test",
+    "cacheshow",
+    "setupplan",
+)
+
+
+class State:
+    """The plugin's state in one process: settings, session, and what to tell.
+
+    `is_worker` and `is_controller` are xdist's; in a plain run the process is neither.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.run_folder = os.environ.pop(RUN_VARIABLE, None)
+        self.settings = options.read(config)
+        self.is_worker = "PYTEST_XDIST_WORKER" in os.environ and self.run_folder is not None
+        self.is_controller = not self.is_worker and _distributes(config)
+        self.is_inert = any(getattr(config.known_args_namespace, name, None) for name in _INERT)
+        self.narrator = Narrator(config, shows=not self.is_worker)
+        self._session: Session | None = None
+        self._environ_before: dict[str, str | None] = {}
+        config.add_cleanup(self.close)
+
+    @property
+    def has_session(self) -> bool:
+        """Whether this process has had to do with a database."""
+        return self._session is not None
+
+    def session(self) -> Session:
+        """Return this process's session; the run begins with the first call."""
+        if self._session is None:
+            from pytest_dbmigrate.servers import run
+            from pytest_dbmigrate.session import Session
+
+            if self.run_folder is None:
+                run.sweep()
+                current = run.Run.start(str(self.config.rootpath))
+                if self.settings.keep != "never":
+                    run.end_kept(str(self.config.rootpath))
+            else:
+                current = run.Run.join(self.run_folder)
+            worker = os.environ["PYTEST_XDIST_WORKER"] if self.is_worker else "main"
+            self.narrator.follow(current)
+            self._session = Session(
+                self.settings, current, worker, self._folders(), self.narrator.show
+            )
+        return self._session
+
+    def set_environ(self) -> None:
+        """Let the configured variables carry the address of this process's database.
+
+        Raises `pytest.UsageError` if the address cannot be known.
+        """
+        if not self.settings.env:
+            return
+        from pytest_dbmigrate.session import environ_for
+
+        try:
+            dsn = _NOWHERE if self.is_inert else self.session().address()
+        except DbmigrateError as error:
+            raise pytest.UsageError(f"dbmigrate: {error}") from None
+        self._change_environ(environ_for(self.settings, dsn))
+
+    def close(self) -> None:
+        """Undo what was done to the process, and end the run if it is ours."""
+        for name, before in self._environ_before.items():
+            if before is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = before
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def _change_environ(self, values: Mapping[str, str]) -> None:
+        for name, value in values.items():
+            self._environ_before[name] = os.environ.get(name)
+            os.environ[name] = value
+
+    def _folders(self) -> tuple[Path, ...]:
+        inipath = self.config.inipath
+        return (
+            self.config.rootpath,
+            *((inipath.parent,) if inipath else ()),
+            self.config.invocation_params.dir,
+        )
+
+
+STATE = pytest.StashKey[State]()
+_NOWHERE = Dsn("127.0.0.1", 1, "postgres", "", "dbmigrate_no_database")
+
+
+def _distributes(config: pytest.Config) -> bool:
+    """Whether xdist will run the tests in workers."""
+    namespace = config.known_args_namespace
+    if not config.pluginmanager.hasplugin("xdist"):
+        return False
+    if getattr(namespace, "usepdb", False) or getattr(namespace, "numprocesses", None) == 0:
+        return False
+    return bool(
+        getattr(namespace, "numprocesses", None)
+        or getattr(namespace, "tx", None)
+        or getattr(namespace, "dist", "no") != "no"
+    )

@@ -1,0 +1,1 @@
+"""What a schema is, how two of them differ, and how to say so."""

@@ -1,0 +1,31 @@
+"""One difference between the migrated schema and the models, as a value."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference. `kind` is Alembic's word for what would make the schema match.
+
+    `table` has its schema before it where it is not the default one; `migrated` and
+    `models` are the two sides of a changed thing.
+    """
+
+    kind: str
+    table: str = ""
+    name: str = ""
+    columns: tuple[str, ...] = ()
+    migrated: str = ""
+    models: str = ""
+
+    def as_record(self) -> dict[str, Any]:
+        """Return the difference as JSON data."""
+        return asdict(self)
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Difference:
+        """Return the difference that `as_record` wrote."""
+        return cls(**{**record, "columns": tuple(record["columns"])})

@@ -1,0 +1,148 @@
+"""What the models expect, compared by Alembic's autogenerate inside env.py's own run.
+
+Lives in the migration child only. Inside env.py's run its `include_*` and `compare_*`
+options hold, its `process_revision_directives` has the last word, and every plugin of
+Alembic that it has set up takes part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from alembic.autogenerate.api import RevisionContext
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.dialects import postgresql
+
+from pytest_dbmigrate.schema.diff import Difference
+
+_ARGUMENTS = {
+    "message": None,
+    "autogenerate": True,
+    "sql": False,
+    "head": "head",
+    "splice": False,
+    "branch_label": None,
+    "version_path": None,
+    "rev_id": None,
+    "depends_on": None,
+}
+
+
+def why_not(script: ScriptDirectory, context: MigrationContext) -> str:
+    """Return why the schema cannot be compared, or nothing."""
+    if not context.opts.get("target_metadata"):
+        return "env.py gives Alembic no target_metadata"
+    if set(context.get_current_heads()) != set(script.get_heads()):
+        return "the target is not the newest revision, which the models are for"
+    return ""
+
+
+def differences(
+    config: Config, script: ScriptDirectory, context: MigrationContext
+) -> list[Difference]:
+    """Return what autogenerate would write a migration for, sorted."""
+    revisions = RevisionContext(config, script, _ARGUMENTS)
+    revisions.run_autogenerate(context.get_current_heads(), context)
+    found = [
+        difference
+        for revision in revisions.generated_revisions
+        for operations in revision.upgrade_ops_list
+        for operation in _flat(operations)
+        for difference in _of(operation)
+    ]
+    return sorted(found, key=lambda item: (item.table, item.kind, item.name, item.models))
+
+
+def _flat(operation: Any) -> Iterator[Any]:
+    if hasattr(operation, "ops"):
+        for inner in operation.ops:
+            yield from _flat(inner)
+    else:
+        yield operation
+
+
+def _of(operation: Any) -> list[Difference]:
+    try:
+        said = operation.to_diff_tuple()
+    except NotImplementedError:
+        return [_unknown(operation)]
+    changes = said if isinstance(said, list) else [said]
+    return [_from_tuple(change, operation) for change in changes]
+
+
+def _from_tuple(change: tuple[Any, ...], operation: Any) -> Difference:
+    kind = str(change[0])
+    if kind in ("add_table", "remove_table"):
+        return Difference(kind, _qualified(change[1]))
+    if kind in ("add_column", "remove_column"):
+        return Difference(kind, _dotted(change[1], change[2]), change[3].name)
+    if kind in ("add_index", "remove_index", "add_constraint", "remove_constraint", "add_fk",
+                "remove_fk"):  # fmt: skip
+        item = change[1]
+        columns = tuple(_column_name(column) for column in _columns(item))
+        return Difference(kind, _qualified(item.table), str(item.name or ""), columns)
+    if kind.startswith("modify_"):
+        _, schema, table, column, _, old, new = change
+        say = _SAY.get(kind, str)
+        return Difference(
+            kind, _dotted(schema, table), column, migrated=say(old), models=say(new)
+        )
+    if kind in ("add_table_comment", "remove_table_comment"):
+        table = change[1]
+        old = change[2] if kind == "add_table_comment" else table.comment
+        new = table.comment if kind == "add_table_comment" else None
+        return Difference(kind, _qualified(table), migrated=_text(old), models=_text(new))
+    return _unknown(operation, kind)
+
+
+def _unknown(operation: Any, kind: str = "") -> Difference:
+    table = getattr(operation, "table_name", "") or ""
+    said = str(operation) if type(operation).__str__ is not object.__str__ else repr(operation)
+    return Difference(kind or type(operation).__name__, str(table), models=said)
+
+
+def _columns(item: Any) -> Any:
+    return item.expressions if hasattr(item, "expressions") else item.columns
+
+
+def _column_name(column: Any) -> str:
+    return str(getattr(column, "name", None) or column)
+
+
+def _qualified(table: Any) -> str:
+    return _dotted(table.schema, table.name)
+
+
+def _dotted(schema: str | None, name: str) -> str:
+    return f"{schema}.{name}" if schema else name
+
+
+def _type(item: Any) -> str:
+    try:
+        return str(item.compile(dialect=postgresql.dialect()))
+    except Exception:  # a type that only its own dialect can spell
+        return repr(item)
+
+
+def _default(item: Any) -> str:
+    text = getattr(getattr(item, "arg", item), "text", None) or getattr(item, "arg", item)
+    return "none" if item is None else str(text)
+
+
+def _text(item: Any) -> str:
+    return "none" if item is None else repr(item)
+
+
+def _null(item: Any) -> str:
+    return "nullable" if item else "not nullable"
+
+
+_SAY = {
+    "modify_type": _type,
+    "modify_default": _default,
+    "modify_comment": _text,
+    "modify_nullable": _null,
+}

@@ -1,0 +1,1 @@
+"""How to get a running Postgres, and how to be sure that it ends."""

@@ -1,0 +1,102 @@
+"""A Postgres in a container, through pytest-docker's compose machinery."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from pytest_dbmigrate.dsn import Dsn, Secret
+from pytest_dbmigrate.errors import ServerError
+from pytest_dbmigrate.servers import compose, guardian
+from pytest_dbmigrate.servers.base import Server, wait_until_ready
+from pytest_dbmigrate.servers.engine import Engine
+
+_LOG_LINES = 20
+_LOOK_SECONDS = 1.0  # between two looks whether the container still runs
+
+
+def project_name(run_id: str) -> str:
+    """Return the compose project's name: no two runs share one."""
+    return f"dbmigrate-{run_id}"
+
+
+def work(file: Path, run_id: str) -> guardian.Work:
+    """Return what the guardian has to remove in the end."""
+    return guardian.Work(commands=[_command(file, run_id, "down", "--volumes", "--timeout", "0")])
+
+
+def start(
+    service: compose.Service, engine: Engine, file: Path, run_id: str, seconds: float, reason: str
+) -> Server:
+    """Return the container's server once it answers. `file` is written.
+
+    Raises `ServerError` with what compose said, or the tail of the container's log.
+    """
+    from pytest_docker.plugin import get_docker_services
+
+    password = Secret(secrets.token_hex(16))
+    dsn = Dsn(engine.host, 0, service.user, password, service.dbname)
+    guardian.write_private(file, compose.render(service, dsn, run_id, engine.publish_on))
+    services = get_docker_services(
+        "docker compose",
+        str(file),
+        project_name(run_id),
+        docker_setup=[f"up --detach --wait {service.name}"],
+        docker_cleanup=[],  # the guardian's, however the run ends
+    )
+    log = _log_of(file, run_id)
+    try:
+        with services as running:
+            port = running.port_for(service.name, compose.PORT)
+    except Exception as error:  # pytest-docker raises nothing more precise
+        raise ServerError(
+            "Docker Compose could not start the server",
+            tried=(f"image {service.image or 'built by the compose file'}", *_last_lines(error)),
+            todo=("see what it said; --db-image names another image",),
+            log=log(),
+        ) from None
+    server = Server("docker", replace(dsn, port=port), reason=reason)
+    return wait_until_ready(server, seconds, _is_running(file, run_id), log)
+
+
+def _is_running(file: Path, run_id: str) -> Callable[[], bool]:
+    """Return a question that asks Docker at most once a second."""
+    next_look = time.monotonic() + _LOOK_SECONDS
+    running = True
+
+    def ask() -> bool:
+        nonlocal next_look, running
+        if time.monotonic() > next_look:
+            done = _ask(_command(file, run_id, "ps", "--quiet", "--status", "running"))
+            running = bool(done.stdout.strip())
+            next_look = time.monotonic() + _LOOK_SECONDS
+        return running
+
+    return ask
+
+
+def _log_of(file: Path, run_id: str) -> Callable[[], str]:
+    command = _command(
+        file, run_id, "logs", "--no-color", "--no-log-prefix", "--tail", str(_LOG_LINES)
+    )
+    return lambda: _ask(command).stdout
+
+
+def _command(file: Path, run_id: str, *arguments: str) -> list[str]:
+    return ["docker", "compose", "-f", str(file), "-p", project_name(run_id), *arguments]
+
+
+def _ask(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+
+
+def _last_lines(error: Exception) -> list[str]:
+    return [line.strip() for line in str(error).replace('"""', "\n").splitlines() if line.strip()][
+        -5:
+    ]

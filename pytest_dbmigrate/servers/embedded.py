@@ -1,0 +1,165 @@
+"""A Postgres of our own, from programs on this machine, with a private data folder."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_dbmigrate.dsn import Dsn, Secret
+from pytest_dbmigrate.errors import ServerError
+from pytest_dbmigrate.servers import guardian
+from pytest_dbmigrate.servers.account import Account, account
+from pytest_dbmigrate.servers.base import (
+    THROW_AWAY,
+    Server,
+    as_arguments,
+    wait_until_ready,
+)
+from pytest_dbmigrate.servers.programs import Programs
+
+_USER = "postgres"
+_MEMORY = Path("/dev/shm")  # noqa: S108  # a folder of our own is made in it
+_ROOM = 1 << 30  # bytes of memory that must be free to keep the data there
+_LOG_LINES = 20
+_SCRAM_ITERATIONS_SINCE = 16
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the server's folder will be, and which programs it is made with."""
+
+    programs: Programs
+    account: Account
+    folder: Path
+
+    @property
+    def data(self) -> Path:
+        """The data folder."""
+        return self.folder / "data"
+
+    @property
+    def log(self) -> Path:
+        """The server's log."""
+        return self.folder / "log"
+
+
+def reserve() -> tuple[Dsn, socket.socket]:
+    """Return an address on this machine that no one else gets while the socket is held.
+
+    The socket is bound but does not listen, so the server can still bind the port: both
+    sides allow the address to be reused, and only one of them listens.
+    """
+    holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    password = Secret(secrets.token_hex(16))
+    return Dsn("127.0.0.1", holder.getsockname()[1], _USER, password, "postgres"), holder
+
+
+def place_for(run_id: str) -> Path:
+    """Return the folder a run's server will have; it does not exist yet."""
+    return _roomy() / f"pytest-dbmigrate-{run_id}"
+
+
+def prepare(programs: Programs, folder: Path) -> Place:
+    """Return the place of a new server; its folder is made, private to its account."""
+    who = account()
+    folder.mkdir(mode=0o700)
+    who.own(folder)
+    return Place(programs.reachable_by(who, folder), who, folder)
+
+
+def process(place: Place, dsn: Dsn) -> guardian.Process:
+    """Return the server's process, for the guardian to start."""
+    options = {
+        **THROW_AWAY,
+        "listen_addresses": dsn.host,
+        "port": str(dsn.port),
+        "unix_socket_directories": str(place.folder),
+        "unix_socket_permissions": "0700",
+        "password_encryption": "scram-sha-256",
+        "logging_collector": "off",
+    }
+    return guardian.Process(
+        argv=[str(place.programs.postgres), "-D", str(place.data), *as_arguments(options)],
+        folder=str(place.data),
+        log=str(place.log),
+        environment=place.programs.environment(),
+        uid=place.account.uid,
+        gid=place.account.gid,
+    )
+
+
+def initialize(place: Place, dsn: Dsn) -> None:
+    """Make the data folder. Raises `ServerError` with what initdb said."""
+    password = place.folder / "password"
+    guardian.write_private(password, dsn.password + "\n")
+    place.account.own(password)
+    command = [
+        str(place.programs.initdb),
+        f"--pgdata={place.data}",
+        f"--username={dsn.user}",
+        f"--pwfile={password}",
+        "--auth=scram-sha-256",
+        "--encoding=UTF8",
+        "--locale=C.UTF-8",
+        "--no-sync",
+        "--no-instructions",
+        "--wal-segsize=4",
+    ]
+    if place.programs.version >= _SCRAM_ITERATIONS_SINCE:
+        # 128 random bits gain nothing from 4,096 rounds, and each connection pays for them
+        command.append("--set=scram_iterations=1")
+    done = subprocess.run(
+        command,
+        cwd=place.folder,
+        env=place.programs.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        umask=0o077,
+        **place.account.drop(),
+    )
+    password.unlink()
+    if done.returncode:
+        raise ServerError(
+            "initdb could not make a data folder for the embedded server",
+            tried=(" ".join(command[:2]), f"as {place.account.name}"),
+            todo=("see what it said; dbmigrate_pg_bin names other programs to use",),
+            log=_tail(done.stdout),
+        )
+
+
+def ready(place: Place, server: Server, seconds: float, is_alive: Callable[[], bool]) -> Server:
+    """Return the started server once it answers; raises `ServerError` with its log."""
+
+    def tail() -> str:
+        try:
+            return _tail(place.log.read_text(errors="replace"))
+        except OSError:
+            return ""
+
+    return wait_until_ready(server, seconds, is_alive, tail)
+
+
+def _roomy() -> Path:
+    """Return a folder in memory if there is room in it, else the one for temporary files."""
+    try:
+        if os.access(_MEMORY, os.W_OK | os.X_OK) and shutil.disk_usage(_MEMORY).free >= _ROOM:
+            return _MEMORY
+    except OSError:
+        pass
+    return Path(tempfile.gettempdir())
+
+
+def _tail(text: str) -> str:
+    return "\n".join(text.rstrip().splitlines()[-_LOG_LINES:])

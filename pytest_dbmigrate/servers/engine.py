@@ -1,0 +1,115 @@
+"""The Docker engine: whether one answers, where it is, and whether it has an image."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from pytest_dbmigrate.errors import ServerError
+
+ANSWER_SECONDS = 1.0
+_PULL_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine that answered. `host` is where the ports it publishes are reached."""
+
+    host: str
+    version: str
+
+    @property
+    def publish_on(self) -> str:
+        """The address a port is bound to on the engine's machine."""
+        return "127.0.0.1" if self.host == "127.0.0.1" else "0.0.0.0"  # noqa: S104  # remote
+
+
+def find(seconds: float = ANSWER_SECONDS) -> Engine:
+    """Return the engine that the docker command talks to.
+
+    `DOCKER_HOST` and Docker's contexts are honoured. Raises `ServerError` if there is no
+    command, no engine that answers within `seconds`, or no compose plugin.
+    """
+    if not shutil.which("docker"):
+        raise ServerError("there is no docker command", todo=_advice())
+    try:
+        said = _run(["docker", "version", "--format", "{{.Server.Version}}"], seconds)
+    except subprocess.TimeoutExpired:
+        raise ServerError(
+            f"no Docker engine answered within {seconds:g} s", tried=(_where(),), todo=_advice()
+        ) from None
+    if said.returncode:
+        raise ServerError(
+            "no Docker engine answered", tried=(_where(), *_last_line(said.stderr)), todo=_advice()
+        )
+    if _run(["docker", "compose", "version"], 10).returncode:
+        raise ServerError(
+            "docker has no compose plugin",
+            tried=("docker compose version",),
+            todo=("install Docker Compose v2, or use --db-server=embedded",),
+        )
+    return Engine(_reached_at(_endpoint()), said.stdout.strip())
+
+
+def need_image(image: str) -> None:
+    """Make sure that the engine has the image; raises `ServerError` if it cannot be pulled."""
+    if _run(["docker", "image", "inspect", image], 30).returncode == 0:
+        return
+    try:
+        pulled = _run(["docker", "pull", "--quiet", image], _PULL_SECONDS)
+    except subprocess.TimeoutExpired:
+        said: tuple[str, ...] = (f"no end after {_PULL_SECONDS:g} s",)
+    else:
+        if pulled.returncode == 0:
+            return
+        said = _last_line(pulled.stderr)
+    raise ServerError(
+        f"the Docker engine does not have image {image}, and cannot pull it",
+        tried=(f"docker pull {image}", *said),
+        todo=("name another one with --db-image, or use --db-server=embedded",),
+    )
+
+
+def _endpoint() -> str:
+    configured = os.environ.get("DOCKER_HOST", "").strip()
+    if configured:
+        return configured
+    said = _run(["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"], 10)
+    return said.stdout.strip()
+
+
+def _reached_at(endpoint: str) -> str:
+    host = urlsplit(endpoint).hostname if endpoint.startswith(("tcp:", "ssh:", "http")) else None
+    if host is None or host == "localhost":
+        return "127.0.0.1"
+    try:
+        return "127.0.0.1" if ip_address(host).is_loopback else host
+    except ValueError:
+        return host
+
+
+def _where() -> str:
+    return f"docker version, at {os.environ.get('DOCKER_HOST') or 'the current context'}"
+
+
+def _advice() -> tuple[str, ...]:
+    return ("start Docker, or use --db-server=embedded or a postgresql:// URL",)
+
+
+def _run(command: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+
+
+def _last_line(text: str) -> tuple[str, ...]:
+    return tuple(text.strip().splitlines()[-1:])

@@ -1,0 +1,228 @@
+"""One run: its id, its private folder, and the lock that tells whether it lives.
+
+A run is one `pytest` command with all its workers. The folder is how its
+processes meet before there is a server to meet on: it holds the server's
+address, what the guardian has to remove, and a journal of what happened.
+
+The owner holds a POSIX record lock on a file in the folder. The kernel gives it
+up when the owner dies, however it dies; unlike a pipe or a `flock` it is not
+inherited by processes that tests start, and unlike a process id it is never reused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pytest_dbmigrate.dsn import Dsn
+from pytest_dbmigrate.errors import ServerError
+from pytest_dbmigrate.servers import guardian
+
+_PROJECT = "project"  # the path of the tests' root
+_GUARDIAN_PATIENCE = 30.0  # seconds to wait for the guardian to finish its work
+
+
+class Run:
+    """The folder of a run, as its owner (`start`) or as one of its workers (`join`)."""
+
+    def __init__(self, folder: Path, lock: int | None) -> None:
+        self.folder = folder
+        self.id = folder.name
+        self._lock = lock
+
+    @classmethod
+    def start(cls, project: str) -> Run:
+        """Return a new run of a project; it lives until `finish`, or until this process dies."""
+        folder = _new_folder()
+        (folder / _PROJECT).write_text(project)
+        (folder / guardian.OWNER).write_text(str(os.getpid()))
+        lock = os.open(folder / guardian.ALIVE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        return cls(folder, lock)
+
+    @classmethod
+    def join(cls, folder: str) -> Run:
+        """Return the run another process has started."""
+        return cls(Path(folder), None)
+
+    @property
+    def is_owner(self) -> bool:
+        """Whether the run ends with this process."""
+        return self._lock is not None
+
+    @contextlib.contextmanager
+    def only_one(self, what: str) -> Iterator[None]:
+        """Let one process of the run at a time into the block."""
+        with open(self.folder / f"{what}.lock", "w", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def read(self, name: str) -> Any:
+        """Return what a process of this run has written under `name`, or None."""
+        try:
+            return json.loads((self.folder / name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+
+    def write(self, name: str, value: Any) -> None:
+        """Write a value that other processes of the run read whole or not at all."""
+        guardian.write_private(self.folder / name, json.dumps(value))
+
+    def note(self, kind: str, **facts: Any) -> None:
+        """Append one line to the journal."""
+        line = json.dumps({"kind": kind, **facts}) + "\n"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        file = os.open(self.folder / "journal", flags, 0o600)
+        try:
+            os.write(file, line.encode())
+        finally:
+            os.close(file)
+
+    def notes(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+        """Return the journal's lines from `offset` on, and the offset to go on from."""
+        try:
+            with open(self.folder / "journal", "rb") as file:
+                file.seek(offset)
+                text = file.read()
+        except FileNotFoundError:
+            return [], offset
+        whole = text[: text.rfind(b"\n") + 1]
+        return [json.loads(line) for line in whole.splitlines()], offset + len(whole)
+
+    @contextlib.contextmanager
+    def guarded(self, work: guardian.Work) -> Iterator[Callable[[guardian.Process], None]]:
+        """Start the guardian that does `work` when the run's owner is gone.
+
+        Inside the block, the value given tells it to start a server process.
+        Raises `ServerError` if the guardian did not start.
+        """
+        guardian.write_private(self.folder / guardian.WORK, json.dumps(work.as_record()))
+        log = self.folder / guardian.LOG
+        command = [sys.executable, "-I", "-S", guardian.__file__, str(self.folder)]
+        with (
+            open(log, "wb") as output,
+            subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                cwd="/",
+                start_new_session=True,
+                text=True,
+            ) as first,
+        ):
+            first.wait()  # it has forked
+            self._wait_for_guardian(log, command)
+            assert first.stdin is not None
+            yield lambda process: print(json.dumps(asdict(process)), file=first.stdin, flush=True)
+
+    def _wait_for_guardian(self, log: Path, command: list[str]) -> None:
+        deadline = time.monotonic() + 10
+        while not (self.folder / guardian.READY).exists():
+            if log.stat().st_size or time.monotonic() > deadline:
+                raise ServerError(
+                    "the process that looks after the server did not start",
+                    tried=(" ".join(command),),
+                    log=log.read_text(errors="replace"),
+                )
+            time.sleep(0.002)
+
+    def keep(self) -> None:
+        """Let the server stay when the run ends, until `end_kept` is called."""
+        (self.folder / guardian.KEEP).touch(mode=0o600)
+
+    def psql(self, dsn: Dsn) -> str:
+        """Return a command that opens a database; the password is in a private file."""
+        file = self.folder / "pgpass"
+        secret = dsn.password.replace("\\", "\\\\").replace(":", "\\:")
+        guardian.write_private(file, f"*:*:*:*:{secret}\n")
+        return (
+            f"PGPASSFILE={file} psql -h {dsn.host} -p {dsn.port} -U {dsn.user} -d {dsn.dbname}"
+        )
+
+    def finish(self) -> None:
+        """End the run: everything it owned is removed when this returns.
+
+        Safe to call twice, and from a worker, where it does nothing.
+        """
+        if self._lock is None:
+            return
+        lock, self._lock = self._lock, None
+        guarded = (self.folder / guardian.WORK).exists()
+        os.close(lock)
+        if not guarded:
+            guardian.remove(self.folder)
+        elif not guardian.wait_until_done(self.folder, _GUARDIAN_PATIENCE):
+            guardian.clean(self.folder)  # the guardian was killed: do its work
+
+
+def _new_folder() -> Path:
+    while True:
+        folder = home() / secrets.token_hex(4)
+        # the last run to end removes the home of runs, perhaps at this very moment
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
+            folder.mkdir(mode=0o700)
+            return folder
+
+
+def home() -> Path:
+    """Return this user's private folder of runs; raises `ServerError` if it is not private."""
+    folder = Path(tempfile.gettempdir()) / f"pytest-dbmigrate-{os.getuid()}"
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    info = folder.lstat()
+    if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid() or info.st_mode & 0o077:
+        raise ServerError(
+            f"{folder} is not a private folder of this user",
+            todo=("remove it, or point TMPDIR at another folder",),
+        )
+    return folder
+
+
+def sweep() -> None:
+    """Remove what runs have left whose owner and guardian are both dead."""
+    for folder in home().iterdir():
+        with contextlib.suppress(OSError):
+            if _is_abandoned(folder):
+                guardian.clean(folder)
+
+
+def kept() -> Iterator[tuple[Path, str]]:
+    """Yield the folder and the project of each run that is over and has kept its server."""
+    for folder in home().iterdir():
+        if (folder / guardian.KEEP).exists() and not guardian.is_locked(folder / guardian.ALIVE):
+            yield folder, (folder / _PROJECT).read_text()
+
+
+def end_kept(project: str | None) -> list[str]:
+    """Stop and remove what runs of a project (of all, if None) have kept; return their ids."""
+    ended = []
+    for folder, its_project in list(kept()):
+        if project in (None, its_project):
+            guardian.clean(folder)
+            ended.append(folder.name)
+    return ended
+
+
+def _is_abandoned(folder: Path) -> bool:
+    if (folder / guardian.KEEP).exists():
+        return False
+    owner = folder / guardian.OWNER
+    # Opening and closing a lock file of this very process would give its lock up.
+    if not owner.exists() or owner.read_text() == str(os.getpid()):
+        return False
+    return not guardian.is_locked(folder / guardian.ALIVE) and not guardian.is_locked(
+        folder / guardian.BUSY
+    )

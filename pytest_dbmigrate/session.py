@@ -1,0 +1,226 @@
+"""The conductor: joins servers, migrations, schema and databases. Knows no pytest.
+
+    settings -> server -> migrator -> template -> schema check -> lease
+
+Each process of a run has one `Session`; what the run shares lies in its folder and in
+its control database, so that each step is done once, by whichever process is first.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_dbmigrate.dsn import Dsn
+from pytest_dbmigrate.errors import DbmigrateError, as_record
+from pytest_dbmigrate.servers import start
+from pytest_dbmigrate.servers.base import Server
+from pytest_dbmigrate.servers.run import Run
+from pytest_dbmigrate.settings import Settings
+
+if TYPE_CHECKING:
+    from pytest_dbmigrate.databases.control import Control
+    from pytest_dbmigrate.databases.lease import Lease, MigratedDatabase
+    from pytest_dbmigrate.databases.pools import Pools
+    from pytest_dbmigrate.migrations.messages import Message
+
+Heard = Callable[[], None]
+CONTROL = "control"
+
+
+@dataclass
+class _Opened:
+    """What a process has open once the database is ready."""
+
+    server: Server
+    control: Control
+    lease: Lease
+    pools: Pools
+
+
+class Session:
+    """One process's way from the settings to a test's database.
+
+    `heard` is called after each note in the run's journal, to show it while it is new.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        run: Run,
+        worker: str,
+        folders: tuple[Path, ...],
+        heard: Heard = lambda: None,
+    ) -> None:
+        self.settings = settings
+        self.run = run
+        self.worker = worker
+        self._folders = folders
+        self._heard = heard
+        self._opened: _Opened | None = None
+        self._failure: DbmigrateError | None = None
+        self._address: start.Address | None = None
+
+    def address(self) -> Dsn:
+        """Return where this process's tests will find their database.
+
+        The server is started only if Docker has to choose its port. Raises `ServerError`.
+        """
+        from pytest_dbmigrate.databases import names
+
+        self._address = self._address or start.settle(self.settings, self.run)
+        self._heard()
+        return self._address.dsn.at(names.lease(self.run.id, self.worker))
+
+    def server(self) -> Server:
+        """Return the run's server, started if need be. Raises `ServerError`."""
+        if self._opened:
+            return self._opened.server
+        try:
+            return start.server(self.settings, self.run)
+        finally:
+            self._heard()
+
+    def prepare(self) -> tuple[Lease, Pools]:
+        """Return this process's lease once the template is migrated, checked and sealed.
+
+        Raises `DbmigrateError`, the same one at every call.
+        """
+        if self._failure:
+            raise self._failure
+        if self._opened is None:
+            try:
+                self._opened = self._open()
+            except DbmigrateError as error:
+                self._failure = error
+                self._note("failed", error=as_record(error))
+                raise
+        return self._opened.lease, self._opened.pools
+
+    def take(self) -> MigratedDatabase:
+        """Return a new database for a test. Raises `DbmigrateError`."""
+        lease, _ = self.prepare()
+        return lease.take()
+
+    def release(self, test: str, name_leaks: bool) -> None:
+        """End a test's hold on its database; note the connections it left open if asked."""
+        lease, pools = self.prepare()
+        if name_leaks:
+            leaked = lease.leaked(pools)
+            if leaked:
+                self._note("leaked", test=test, connections=leaked)
+        lease.release(pools)
+
+    def keep(self, test: str) -> str:
+        """Keep the test's database when it is released; return a psql line to look at it.
+
+        The line is empty if the run has kept as many as it may.
+        """
+        lease, _ = self.prepare()
+        dsn = lease.will_keep(test)
+        if dsn is None:
+            return ""
+        self.run.keep()
+        line = self.run.psql(dsn)
+        self._note("kept", line=line)
+        return line
+
+    def passwords(self) -> list[str]:
+        """Return the passwords that must not be shown."""
+        known = [self._address.dsn] if self._address else []
+        known += [self._opened.server.dsn] if self._opened else []
+        return [dsn.password for dsn in known]
+
+    def close(self) -> None:
+        """Close this process's connections; the owner's call ends the run."""
+        if self._opened:
+            self._opened.pools.close()
+            self._opened.control.close()
+            self._opened = None
+        self.run.finish()
+        if self._address and self._address.holder:
+            self._address.holder.close()
+
+    def _open(self) -> _Opened:
+        server = self.server()
+        from pytest_dbmigrate.databases import template
+        from pytest_dbmigrate.databases.control import Control
+        from pytest_dbmigrate.databases.lease import Lease
+        from pytest_dbmigrate.databases.pools import Pools
+
+        self._need_control(server)
+        control = Control(server.dsn, self.run.id, server.durable)
+        try:
+            sealed, _ = template.ensure(control, self.run.id, self._build(control))
+            lease = Lease(control, self.run.id, self.worker, sealed)
+            return _Opened(server, control, lease, Pools(lease.name))
+        except BaseException:
+            control.close()
+            raise
+
+    def _need_control(self, server: Server) -> None:
+        from pytest_dbmigrate.databases import control
+        from pytest_dbmigrate.migrations import events
+
+        with self.run.only_one(CONTROL):
+            if self.run.read(CONTROL) is None:
+                control.create(server.dsn, self.run.id, events.TABLE)
+                self.run.write(CONTROL, True)
+
+    def _build(self, control: Control) -> Callable[[Dsn], dict[str, Any]]:
+        from pytest_dbmigrate.migrations import migrator, source
+
+        def build(dsn: Dsn) -> dict[str, Any]:
+            found = source.find(self.settings.alembic, self._folders)
+            began = time.monotonic()
+            self._note("migrating", source=str(found))
+            result = migrator.migrate(
+                {
+                    "path": migrator.search_path(),
+                    "dsn": dsn.as_record(),
+                    "events": control.dsn.as_record(),
+                    "run": self.run.id,
+                    "source": found.as_record(),
+                    "target": self.settings.target,
+                    "check": self.settings.check != "off",
+                },
+                found.folder,
+                self._environ_for(dsn),
+                self._follow,
+            )
+            self._note("migrated", seconds=time.monotonic() - began, heads=result["heads"])
+            self._judge(result)
+            return {"heads": result["heads"]}
+
+        return build
+
+    def _environ_for(self, dsn: Dsn) -> Mapping[str, str]:
+        return {**os.environ, **environ_for(self.settings, dsn)}
+
+    def _follow(self, message: Message) -> None:
+        if message["type"] in ("plan", "started", "done"):
+            facts = {key: value for key, value in message.items() if key != "type"}
+            self._note(message["type"], **facts)
+
+    def _judge(self, result: Message) -> None:
+        from pytest_dbmigrate.schema import render
+        from pytest_dbmigrate.schema.diff import Difference
+
+        found = [Difference.from_record(record) for record in result["differences"]]
+        if found and self.settings.check == "error":
+            raise render.drift(found)
+        sentences = [render.sentence(difference) for difference in found]
+        self._note("checked", differences=sentences, unchecked=result["unchecked"])
+
+    def _note(self, kind: str, **facts: Any) -> None:
+        self.run.note(kind, **facts)
+        self._heard()
+
+
+def environ_for(settings: Settings, dsn: Dsn) -> dict[str, str]:
+    """Return the environment variables that carry the address of a database."""
+    return {variable.name: variable.value(dsn) for variable in settings.env}

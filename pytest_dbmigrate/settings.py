@@ -1,0 +1,368 @@
+"""What the user asked for: option > environment > ini > default, in one frozen value.
+
+`SPECS` is the single list of settings. The command line, the ini keys, the
+environment variables, the header and the options page of the docs are made from it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pytest_dbmigrate.dsn import Dsn, Secret, redact
+from pytest_dbmigrate.errors import SettingError
+
+Source = Literal["option", "environment", "ini", "default"]
+Kind = Literal["text", "flag", "lines"]
+
+DEFAULT_IMAGE = "postgres:18"
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
+_INTERNAL = ("DBMIGRATE_RUN",)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One setting: its name is `--db-NAME`, `dbmigrate_NAME` and `DBMIGRATE_NAME`."""
+
+    name: str
+    default: Any
+    help: str
+    parse: Callable[[str], Any] = str
+    kind: Kind = "text"
+    metavar: str = ""
+    has_option: bool = True
+
+    @property
+    def option(self) -> str:
+        """The command line's spelling."""
+        return "--db-" + self.name.replace("_", "-")
+
+    @property
+    def ini(self) -> str:
+        """The ini file's spelling."""
+        return "dbmigrate_" + self.name
+
+    @property
+    def environment(self) -> str:
+        """The environment's spelling."""
+        return "DBMIGRATE_" + self.name.upper()
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"it is one of {', '.join(words)}")
+        return text
+
+    return parse
+
+
+def _server(text: str) -> str:
+    if text in ("auto", "docker", "embedded"):
+        return text
+    if "://" not in text:
+        raise ValueError("it is auto, docker, embedded or a postgresql:// URL")
+    if not Dsn.parse(text).host:
+        raise ValueError("the URL names no host")
+    return Secret(text)
+
+
+def _flag(text: str) -> bool:
+    if text.lower() in _TRUE:
+        return True
+    if text.lower() in _FALSE:
+        return False
+    raise ValueError("it is true or false")
+
+
+def _seconds(text: str) -> float:
+    if not re.fullmatch(r"\d+(\.\d+)?", text) or float(text) <= 0:
+        raise ValueError("it is a number of seconds above zero")
+    return float(text)
+
+
+def _word(text: str) -> str:
+    if not text.strip() or text.startswith("-") or re.search(r"\s", text):
+        raise ValueError("it is one word")
+    return text
+
+
+_PLACEHOLDERS = ("url", "host", "port", "user", "password", "database")
+_ENV_LINE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:=(.*))?")
+_PLACEHOLDER = re.compile(r"\{(\w+)(?::([^{}]*))?\}")
+
+
+@dataclass(frozen=True)
+class EnvVariable:
+    """An environment variable that carries the database's address: `NAME=template`."""
+
+    name: str
+    template: str
+
+    @classmethod
+    def parse(cls, line: str) -> EnvVariable:
+        """Return the variable of one `dbmigrate_env` line; raises `ValueError`."""
+        match = _ENV_LINE.fullmatch(line.strip())
+        if not match:
+            raise ValueError(f"{line!r} is not NAME or NAME=template")
+        name, template = match[1], "{url}" if match[2] is None else match[2]
+        found = list(_PLACEHOLDER.finditer(template))
+        if not found:
+            raise ValueError(f"{line!r} names no part of the address: {_placeholders()}")
+        for part, scheme in (match.groups() for match in found):
+            if part not in _PLACEHOLDERS or (scheme is not None and part != "url"):
+                raise ValueError(f"{line!r} has an unknown part; there are {_placeholders()}")
+            if scheme is not None and not re.fullmatch(r"postgres(ql)?(\+\w+)?", scheme):
+                raise ValueError(f"{line!r} has a scheme that is not postgresql or postgresql+...")
+        return cls(name, template)
+
+    def value(self, dsn: Dsn) -> str:
+        """Return the variable's value for a database."""
+
+        def fill(match: re.Match[str]) -> str:
+            part, scheme = match.groups()
+            if part == "url":
+                wanted, _, driver = (scheme or "postgresql").partition("+")
+                return wanted + dsn.url(driver)[len("postgresql") :]
+            return str(dsn.dbname if part == "database" else getattr(dsn, part))
+
+        return _PLACEHOLDER.sub(fill, self.template)
+
+
+def _placeholders() -> str:
+    return ", ".join(f"{{{name}}}" for name in _PLACEHOLDERS)
+
+
+SPECS: tuple[Spec, ...] = (
+    Spec(
+        "server",
+        "auto",
+        "where Postgres comes from: auto (Docker if an engine answers, else embedded), "
+        "docker, embedded, or the postgresql:// URL of a server that runs already",
+        _server,
+        metavar="auto|docker|embedded|URL",
+    ),
+    Spec(
+        "allow_remote",
+        False,
+        "let --db-server name a server that is not on this machine",
+        _flag,
+        kind="flag",
+    ),
+    Spec(
+        "fresh",
+        False,
+        "start from nothing: discard what earlier runs have kept (what every run does for now)",
+        _flag,
+        kind="flag",
+    ),
+    Spec(
+        "keep",
+        "never",
+        "which tests' databases to keep for a look with psql: never, failed or always",
+        _one_of("never", "failed", "always"),
+        metavar="never|failed|always",
+    ),
+    Spec(
+        "check",
+        "error",
+        "what a difference between the migrated schema and the models is: error, warn or off",
+        _one_of("error", "warn", "off"),
+        metavar="error|warn|off",
+    ),
+    Spec(
+        "alembic",
+        "",
+        "the Alembic configuration: an .ini file or a pyproject.toml "
+        "(found beside the tests' root if not given)",
+        metavar="FILE",
+    ),
+    Spec(
+        "target",
+        "head",
+        "the revision to migrate to: head, heads, or a revision's id",
+        _word,
+        metavar="REVISION",
+    ),
+    Spec(
+        "image",
+        DEFAULT_IMAGE,
+        "the Docker image, any with the official postgres image's contract",
+        _word,
+        metavar="IMAGE",
+    ),
+    Spec(
+        "compose_file",
+        "",
+        "the project's own compose file to take the server from",
+        metavar="FILE",
+    ),
+    Spec(
+        "compose_service",
+        "",
+        "the compose file's service that is Postgres (needed if it has several services)",
+        _word,
+        metavar="NAME",
+    ),
+    Spec(
+        "pg_bin",
+        "",
+        "the folder of the embedded server's programs (initdb, postgres)",
+        metavar="FOLDER",
+    ),
+    Spec(
+        "timeout",
+        60.0,
+        "seconds a server may take to accept queries",
+        _seconds,
+        metavar="SECONDS",
+    ),
+    Spec(
+        "env",
+        (),
+        "environment variables that carry the database's address, a line each: DATABASE_URL, "
+        "APP_DB={url:postgresql+asyncpg}, DB_HOST={host} "
+        "(also {port}, {user}, {password}, {database})",
+        EnvVariable.parse,
+        kind="lines",
+        has_option=False,
+    ),
+)
+_BY_NAME = {spec.name: spec for spec in SPECS}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting's value, and where each came from. Paths are absolute."""
+
+    root: Path
+    server: str
+    allow_remote: bool
+    fresh: bool
+    keep: str
+    check: str
+    alembic: str
+    target: str
+    image: str
+    compose_file: str
+    compose_service: str
+    pg_bin: str
+    timeout: float
+    env: tuple[EnvVariable, ...]
+    sources: Mapping[str, Source] = field(default_factory=dict)
+
+    def changed(self) -> list[str]:
+        """Return `name=value (source)` for each setting that is not a default."""
+        return [
+            f"{name}={_shown(getattr(self, name))} ({source})"
+            for name, source in self.sources.items()
+            if source != "default"
+        ]
+
+
+def resolve(
+    root: Path,
+    options: Mapping[str, Any],
+    environ: Mapping[str, str],
+    ini: Mapping[str, Any],
+    ini_folder: Path | None = None,
+    start: Path | None = None,
+) -> Settings:
+    """Return the settings; raises `SettingError` that names the first unusable value.
+
+    `options` and `ini` hold None, or nothing, where the user said nothing. Relative
+    paths are taken from `start` (options, environment) or `ini_folder` (ini).
+    """
+    _refuse_unknown(environ, (spec.environment for spec in SPECS), "environment variable")
+    _refuse_unknown(ini, (spec.ini for spec in SPECS), "ini key")
+    values: dict[str, Any] = {}
+    sources: dict[str, Source] = {}
+    for spec in SPECS:
+        said = (
+            ("option", spec.option, options.get(spec.name), start),
+            ("environment", spec.environment, environ.get(spec.environment), start),
+            ("ini", spec.ini, ini.get(spec.ini), ini_folder),
+            ("default", "", spec.default, None),
+        )
+        source, spelled, given, folder = next(item for item in said if item[2] is not None)
+        sources[spec.name] = source  # type: ignore[assignment]  # the literals above
+        value = given if source == "default" else _parsed(spec, spelled, given)
+        if spec.metavar in ("FILE", "FOLDER") and value:
+            value = _existing(spec, spelled, (folder or root) / value)
+        values[spec.name] = value
+    settings = Settings(root=root, **values, sources=sources)
+    _refuse_contradictions(settings)
+    return settings
+
+
+def _refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> None:
+    names = list(known)
+    prefix = names[0][: len("dbmigrate_")]
+    for name in given:
+        if name.startswith(prefix) and name not in names and name not in _INTERNAL:
+            near = difflib.get_close_matches(name, names, 1)
+            raise SettingError(
+                f"{name} is no {what} of pytest-dbmigrate",
+                todo=(f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}",),
+            )
+
+
+def _parsed(spec: Spec, spelled: str, given: Any) -> Any:
+    try:
+        if spec.kind == "lines":
+            lines = given.splitlines() if isinstance(given, str) else given
+            return tuple(spec.parse(line) for line in lines if line.strip())
+        if not isinstance(given, str):
+            given = str(given)
+        if spec.kind == "text" and not given.strip() and not spec.default:
+            return ""  # an empty option overrides the ini
+        return spec.parse(given)
+    except ValueError as error:
+        shown = "" if spec.kind == "lines" else f"={_shown(given)}"
+        raise SettingError(
+            f"{spelled}{shown} cannot be used: {error}",
+            todo=(f"{spec.help}",),
+        ) from None
+
+
+def _existing(spec: Spec, spelled: str, path: Path) -> str:
+    wanted = path.is_dir() if spec.metavar == "FOLDER" else path.is_file()
+    if not wanted:
+        raise SettingError(
+            f"{spelled}={path} cannot be used: there is no such {spec.metavar.lower()}",
+            todo=(f"{spec.help}",),
+        )
+    return str(path.resolve())
+
+
+def _refuse_contradictions(settings: Settings) -> None:
+    names = [variable.name for variable in settings.env]
+    for name in names:
+        if names.count(name) > 1:
+            raise SettingError(f"dbmigrate_env names {name} twice", todo=("keep one of the lines",))
+    if settings.compose_service and not settings.compose_file:
+        raise SettingError(
+            f"dbmigrate_compose_service={settings.compose_service} needs a compose file",
+            todo=("set dbmigrate_compose_file as well, or neither",),
+        )
+    if "://" in settings.server and not settings.allow_remote:
+        dsn = Dsn.parse(settings.server)
+        if not dsn.is_loopback:
+            raise SettingError(
+                f"the server at {dsn.host} is not on this machine",
+                tried=(f"{dsn}, from the {settings.sources['server']}",),
+                todo=(
+                    "name a server on this machine, or say --db-allow-remote if databases "
+                    "may be created and dropped there",
+                ),
+            )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(variable.name for variable in value)
+    return redact(str(value))
