@@ -76,9 +76,7 @@ def _work(job: Job, stream: IO[str]) -> Message:
     return result
 
 
-def _explained(
-    error: BaseException, dsn: Dsn, upgrade: alembic.Upgrade | None
-) -> DbmigrateError:
+def _explained(error: BaseException, dsn: Dsn, upgrade: alembic.Upgrade | None) -> DbmigrateError:
     if upgrade is None or upgrade.current is None:
         return failure.of_environment(error, upgrade)
     explained = failure.of_revision(error, upgrade, _heads(dsn, upgrade))

@@ -62,6 +62,7 @@ class ServerError(DbmigrateError):
     log: str = ""
 
     def facts(self) -> list[str]:
+        """Return the tail of the server's log."""
         return _labelled("log", tuple(self.log.rstrip().splitlines()))
 
 
@@ -77,6 +78,7 @@ class MigrationError(DbmigrateError):
     output: str = ""
 
     def facts(self) -> list[str]:
+        """Return the end of what the migrations printed."""
         return _labelled("output", tuple(self.output.rstrip().splitlines()[-20:]))
 
 
@@ -105,6 +107,7 @@ class RevisionError(MigrationError):
     pending: int = 0
 
     def facts(self) -> list[str]:
+        """Return the place, the statement, and what the server said of it."""
         where = f"{self.file}:{self.line}" if self.line else self.file
         return [
             *_labelled("file", (where,) if where else ()),
@@ -129,6 +132,7 @@ class DriftError(DbmigrateError):
     differences: tuple[str, ...] = ()
 
     def facts(self) -> list[str]:
+        """Return the differences."""
         return [f"{_INDENT}- {sentence}" for sentence in self.differences]
 
 
@@ -143,7 +147,7 @@ def mark_position(statement: str, position: int, context: int = 3) -> list[str]:
     head = statement[: position - 1].expandtabs(4).lstrip("\n")
     row, column = head.count("\n"), len(head) - (head.rfind("\n") + 1)
     first, last = max(0, row - context), min(len(lines), row + context + 1)
-    shown = lines[first : row + 1] + [" " * column + "^"] + lines[row + 1 : last]
+    shown = [*lines[first : row + 1], " " * column + "^", *lines[row + 1 : last]]
     return ["..."] * (first > 0) + shown + ["..."] * (last < len(lines))
 
 

@@ -106,7 +106,7 @@ class Session:
         lease, _ = self.prepare()
         return lease.take()
 
-    def release(self, test: str, name_leaks: bool) -> None:
+    def release(self, test: str, *, name_leaks: bool) -> None:
         """End a test's hold on its database; note the connections it left open if asked."""
         lease, pools = self.prepare()
         if name_leaks:
@@ -153,7 +153,7 @@ class Session:
         from pytest_dbmigrate.databases.pools import Pools
 
         self._need_control(server)
-        control = Control(server.dsn, self.run.id, server.durable)
+        control = Control(server.dsn, self.run.id, durable=server.durable)
         try:
             sealed, _ = template.ensure(control, self.run.id, self._build(control))
             lease = Lease(control, self.run.id, self.worker, sealed)

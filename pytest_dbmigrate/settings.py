@@ -356,8 +356,8 @@ def _refuse_contradictions(settings: Settings) -> None:
                 f"the server at {dsn.host} is not on this machine",
                 tried=(f"{dsn}, from the {settings.sources['server']}",),
                 todo=(
-                    "name a server on this machine, or say --db-allow-remote if databases "
-                    "may be created and dropped there",
+                    "name a server on this machine,",
+                    "or say --db-allow-remote if databases may be created and dropped there",
                 ),
             )
 

@@ -26,8 +26,7 @@ Role = Literal["control", "build", "template", "lease", "kept"]
 _BUILD_LOCK = 0x64626D  # any number, the same for all: the control database is ours alone
 _GRACE, _PAUSE, _PATIENCE = 0.03, 0.001, 10.0  # seconds
 _COUNT = (
-    "select count(*) from pg_stat_activity "
-    "where datname = %s and backend_type = 'client backend'"
+    "select count(*) from pg_stat_activity where datname = %s and backend_type = 'client backend'"
 )
 _TERMINATE = _COUNT.replace("count(*)", "count(pg_terminate_backend(pid))")
 _TABLES = """
@@ -48,7 +47,7 @@ create table if not exists build (
 class Control:
     """One process's connection to the control database of its run."""
 
-    def __init__(self, dsn: Dsn, run_id: str, durable: bool) -> None:
+    def __init__(self, dsn: Dsn, run_id: str, *, durable: bool) -> None:
         """Connect; the control database has been made by `create`.
 
         `durable` tells whether the server waits for its disk: copying files is the quick

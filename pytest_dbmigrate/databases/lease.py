@@ -92,7 +92,8 @@ class MigratedDatabase:
         driver = "asyncpg" if find_spec("asyncpg") else "psycopg"
         return create_async_engine(self.url_for(driver), poolclass=NullPool)
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Close what the test opened through this object; the plugin calls it."""
         for connection in self._connections:
             with contextlib.suppress(psycopg.Error):
                 connection.close()
@@ -154,6 +155,6 @@ class Lease:
 
     def _close(self, pools: Pools) -> None:
         if self._database is not None:
-            self._database._close()
+            self._database.close()
             self._database = None
         pools.empty()

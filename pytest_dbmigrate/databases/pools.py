@@ -38,7 +38,11 @@ class Pools:
                 _invalidate(record)
 
     def _remember(
-        self, dialect: Any, record: Any, arguments: Any, keywords: dict[str, Any]
+        self,
+        dialect: Any,  # noqa: ARG002  # SQLAlchemy's signature
+        record: Any,
+        arguments: Any,
+        keywords: dict[str, Any],
     ) -> None:
         named = keywords.get("dbname") or keywords.get("database")
         if named == self._dbname or any(self._dbname in str(text) for text in arguments):
@@ -46,8 +50,10 @@ class Pools:
 
 
 def _invalidate(record: Any) -> None:
-    """Invalidate one connection; an asyncpg one whose event loop is closed by now cannot
-    say goodbye, which SQLAlchemy reports as an error although nothing is lost.
+    """Invalidate one connection, without a word in the log.
+
+    An asyncpg connection whose event loop is closed by now cannot say goodbye, which
+    SQLAlchemy reports as an error although nothing is lost.
     """
     logger = logging.getLogger(_POOL_LOGGER)
     loggers = [logger, *(logging.getLogger(name) for name in _children(_POOL_LOGGER))]

@@ -30,8 +30,8 @@ Notify = Callable[..., None]
 Check = Callable[[Config, ScriptDirectory, MigrationContext], None]
 
 HAND_OVER = (
-    "let env.py take its URL from config.get_main_option('sqlalchemy.url'), or name the "
-    "environment variable it reads in dbmigrate_env",
+    "let env.py take its URL from config.get_main_option('sqlalchemy.url'),",
+    "or name the environment variable it reads in dbmigrate_env",
 )
 _PLACEHOLDER = "driver://"  # what `alembic init` writes
 
@@ -121,7 +121,7 @@ class Upgrade:
             configure(connection=connection, **options)
 
         # the instance's attribute: the functions of alembic.context look it up there
-        environment.configure = configure_verified  # type: ignore[method-assign]
+        environment.configure = configure_verified  # type: ignore[method-assign, assignment]
         with environment:
             self.script.run_env()
         if not self._was_asked:
@@ -135,7 +135,7 @@ class Upgrade:
         """Yield Alembic's own steps, an event before and after each; then check."""
         self._was_asked = True
         try:
-            plan = self.script._upgrade_revs(self._target, heads)
+            plan = self.script._upgrade_revs(self._target, heads)  # noqa: SLF001  # as alembic.command does
         except CommandError as error:
             raise MigrationError(
                 f"the migrations cannot be run to {self._target}: {error}",
@@ -198,7 +198,7 @@ class Upgrade:
 
 def revision_of(step: MigrationStep) -> str:
     """Return the id of the revision a step applies."""
-    return str(step.to_revisions[0])
+    return str(step.to_revisions[0])  # type: ignore[attr-defined]  # both kinds of step have it
 
 
 def file_of(step: MigrationStep) -> str:

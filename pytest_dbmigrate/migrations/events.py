@@ -39,8 +39,9 @@ from unnest(%s::text[], %s::text[], %s::float8[], %s::text[], %s::text[])
 
 @dataclass(frozen=True)
 class Event:
-    """What happened to a revision. `seconds` is how long it took, once that is known;
-    `checksum` is the SHA-256 of its file.
+    """What happened to a revision.
+
+    `seconds` is how long it took, once that is known; `checksum` is the SHA-256 of its file.
     """
 
     revision: str

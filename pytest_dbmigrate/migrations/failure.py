@@ -158,8 +158,8 @@ def _shown(file: str) -> str:
 def _advice(message: str) -> tuple[str, ...]:
     if "extension" in message and ("not available" in message or "control file" in message):
         return (
-            "this server does not ship the extension; the official postgres images ship all of "
-            "PostgreSQL's own (uuid-ossp, pgcrypto), postgis/postgis has PostGIS: "
-            "--db-server=docker, with --db-image where needed, or the URL of a server that has it",
+            "this server does not ship the extension. The official postgres images ship all",
+            "of PostgreSQL's own (uuid-ossp, pgcrypto); postgis/postgis ships PostGIS:",
+            "use --db-server=docker, with --db-image where needed, or the URL of such a server",
         )
     return ("mend the revision and run the tests again",)

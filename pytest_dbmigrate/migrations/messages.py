@@ -44,4 +44,4 @@ def send(stream: IO[str], message: Message) -> None:
 
 def read(line: str) -> Message:
     """Return the message on a line."""
-    return cast(Message, json.loads(line))
+    return cast("Message", json.loads(line))

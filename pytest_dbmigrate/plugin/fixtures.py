@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from pytest_dbmigrate.databases.lease import MigratedDatabase
 from pytest_dbmigrate.errors import DbmigrateError
 from pytest_dbmigrate.plugin.state import STATE
-from pytest_dbmigrate.servers.base import Server
+
+if TYPE_CHECKING:
+    from pytest_dbmigrate.databases.lease import MigratedDatabase
+    from pytest_dbmigrate.servers.base import Server
 
 T = TypeVar("T")
 

@@ -32,9 +32,7 @@ def _add_option(group: Any, spec: Spec) -> None:
             help=f"the opposite of {spec.option}",
         )  # fmt: skip
     else:
-        group.addoption(
-            spec.option, dest=dest, default=None, metavar=spec.metavar, help=spec.help
-        )
+        group.addoption(spec.option, dest=dest, default=None, metavar=spec.metavar, help=spec.help)
 
 
 def read(config: pytest.Config) -> Settings:

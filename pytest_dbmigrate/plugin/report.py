@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,7 +26,7 @@ def header(settings: Settings) -> list[str]:
 class Narrator:
     """Tells the run's journal on the terminal, as it is written by any process of the run."""
 
-    def __init__(self, config: pytest.Config, shows: bool) -> None:
+    def __init__(self, config: pytest.Config, *, shows: bool) -> None:
         self._config = config
         self._shows = shows
         self._run: Run | None = None
@@ -56,26 +57,23 @@ class Narrator:
         """Write the section that explains why there was no database, leaks, kept databases."""
         self.show()
         if self._failure is not None:
-            terminal.section(f"{_NAME}: no database", sep="=", red=True, bold=True)
-            first, *rest = self._failure.lines()
-            terminal.write_line(first, red=True, bold=True)
-            for line in rest:
-                terminal.write_line(line)
+            self._explain(self._failure, terminal)
         if self._differences:
             terminal.section(f"{_NAME}: the schema differs from the models", yellow=True)
-            for sentence in self._differences:
-                terminal.write_line(f"- {sentence}")
+            _write_lines(terminal, [f"- {sentence}" for sentence in self._differences])
         if self._leaks:
             terminal.section(f"{_NAME}: connections left open", yellow=True)
             for leak in self._leaks:
-                terminal.write_line(leak["test"])
-                for line in leak["connections"]:
-                    terminal.write_line(f"  {line}")
+                _write_lines(terminal, [leak["test"], *(f"  {it}" for it in leak["connections"])])
         if self._kept:
             terminal.section(f"{_NAME}: kept databases")
-            for line in self._kept:
-                terminal.write_line(line)
-            terminal.write_line("end them with: python -m pytest_dbmigrate stop")
+            _write_lines(terminal, [*self._kept, "end them: python -m pytest_dbmigrate stop"])
+
+    def _explain(self, failure: DbmigrateError, terminal: pytest.TerminalReporter) -> None:
+        terminal.section(f"{_NAME}: no database", sep="=", red=True, bold=True)
+        first, *rest = failure.lines()
+        terminal.write_line(first, red=True, bold=True)
+        _write_lines(terminal, rest)
 
     def _tell_starting(self, note: dict[str, Any]) -> None:
         self._update(f"starting a server ({note['kind_of_server']}) ...")
@@ -84,7 +82,7 @@ class Narrator:
         why = f"; {note['reason']}" if note["reason"] else ""
         self._line(f"{note['server']}, ready in {note['seconds']:.2f} s{why}")
 
-    def _tell_migrating(self, note: dict[str, Any]) -> None:
+    def _tell_migrating(self, _note: dict[str, Any]) -> None:
         self._update("reading the migrations ...")
 
     def _tell_plan(self, note: dict[str, Any]) -> None:
@@ -147,7 +145,7 @@ class Narrator:
             if not self._is_updating:
                 terminal.ensure_newline()
             self._is_updating = True
-            width = max(20, terminal._tw.fullwidth - 1)
+            width = max(20, shutil.get_terminal_size().columns - 1)
             terminal.rewrite(f"{_NAME}: {text}"[:width], erase=True)
 
     @contextlib.contextmanager
@@ -161,3 +159,8 @@ class Narrator:
             return
         with capture.global_and_fixture_disabled():
             yield terminal
+
+
+def _write_lines(terminal: pytest.TerminalReporter, lines: list[str]) -> None:
+    for line in lines:
+        terminal.write_line(line)

@@ -13,9 +13,7 @@ from pytest_dbmigrate.dsn import redact
 def redact_report(report: pytest.TestReport, passwords: Iterable[str]) -> None:
     """Redact everything of a report that is shown or written somewhere."""
     secrets = tuple(passwords)
-    report.sections = [
-        (title, redact(content, *secrets)) for title, content in report.sections
-    ]
+    report.sections = [(title, redact(content, *secrets)) for title, content in report.sections]
     if report.longrepr is not None:
         report.longrepr = _redacted(report.longrepr, secrets)
 

@@ -15,9 +15,11 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import CompileError
 
 from pytest_dbmigrate.schema.diff import Difference
 
+_DIALECT: Any = postgresql.dialect()  # type: ignore[no-untyped-call]
 _ARGUMENTS = {
     "message": None,
     "autogenerate": True,
@@ -87,9 +89,7 @@ def _from_tuple(change: tuple[Any, ...], operation: Any) -> Difference:
     if kind.startswith("modify_"):
         _, schema, table, column, _, old, new = change
         say = _SAY.get(kind, str)
-        return Difference(
-            kind, _dotted(schema, table), column, migrated=say(old), models=say(new)
-        )
+        return Difference(kind, _dotted(schema, table), column, migrated=say(old), models=say(new))
     if kind in ("add_table_comment", "remove_table_comment"):
         table = change[1]
         old = change[2] if kind == "add_table_comment" else table.comment
@@ -100,8 +100,7 @@ def _from_tuple(change: tuple[Any, ...], operation: Any) -> Difference:
 
 def _unknown(operation: Any, kind: str = "") -> Difference:
     table = getattr(operation, "table_name", "") or ""
-    said = str(operation) if type(operation).__str__ is not object.__str__ else repr(operation)
-    return Difference(kind or type(operation).__name__, str(table), models=said)
+    return Difference(kind or type(operation).__name__, str(table), models=str(operation))
 
 
 def _columns(item: Any) -> Any:
@@ -122,8 +121,8 @@ def _dotted(schema: str | None, name: str) -> str:
 
 def _type(item: Any) -> str:
     try:
-        return str(item.compile(dialect=postgresql.dialect()))
-    except Exception:  # a type that only its own dialect can spell
+        return str(item.compile(dialect=_DIALECT))
+    except CompileError:  # a type that only another dialect can spell
         return repr(item)
 
 

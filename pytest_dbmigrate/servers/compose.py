@@ -90,10 +90,10 @@ def render(service: Service, dsn: Dsn, run_id: str, publish_on: str) -> str:
     given.setdefault("shm_size", "256mb")
     if service.image:
         given["image"] = service.image
-    kept = {
-        key: service.content[key] for key in ("secrets", "configs") if key in service.content
+    kept = {key: service.content[key] for key in ("secrets", "configs") if key in service.content}
+    named: dict[str, Any] = {
+        volume["source"]: {} for volume in volumes if volume.get("type") == "volume"
     }
-    named = {volume["source"]: {} for volume in volumes if volume.get("type") == "volume"}
     # a dollar sign is interpolated once more when the file is read
     text = json.dumps({"services": {service.name: given}, "volumes": named, **kept}, indent=1)
     return text.replace("$", "$$")

@@ -45,14 +45,14 @@ def start(
         "docker compose",
         str(file),
         project_name(run_id),
-        docker_setup=[f"up --detach --wait {service.name}"],
+        docker_setup=[f"up --detach {service.name}"],
         docker_cleanup=[],  # the guardian's, however the run ends
     )
     log = _log_of(file, run_id)
     try:
         with services as running:
             port = running.port_for(service.name, compose.PORT)
-    except Exception as error:  # pytest-docker raises nothing more precise
+    except Exception as error:  # noqa: BLE001  # pytest-docker raises nothing more precise
         raise ServerError(
             "Docker Compose could not start the server",
             tried=(f"image {service.image or 'built by the compose file'}", *_last_lines(error)),

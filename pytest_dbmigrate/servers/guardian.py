@@ -166,7 +166,7 @@ def _end_orphan(process: Process) -> None:
 
 def _works_in(pid: int, folder: str) -> bool:
     try:
-        return Path(os.readlink(f"/proc/{pid}/cwd")) == Path(folder).resolve()
+        return Path(f"/proc/{pid}/cwd").readlink() == Path(folder).resolve()
     except FileNotFoundError:
         if Path("/proc/self").exists():
             return False

