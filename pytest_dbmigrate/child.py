@@ -7,6 +7,7 @@ let `fileConfig` switch loggers off, and leak whatever a migration patches.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import threading
@@ -26,11 +27,16 @@ from pytest_dbmigrate.schema import expected
 _ORPHANED = 3  # exit status
 
 
-def main(job: Job, results: int) -> None:
-    """Do the job, and tell its parent on the file descriptor `results`.
+def main(results: int) -> None:
+    """Wait for the job, do it, and tell the parent on the file descriptor `results`.
 
     Ends with exit status 0 whenever the parent was told how it went.
     """
+    line = sys.stdin.readline()
+    if not line:
+        return  # there was nothing to do after all
+    job: Job = json.loads(line)
+    os.environ.update(job["environ"])
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with open(results, "w", encoding="utf-8") as stream:
         try:
@@ -109,5 +115,7 @@ def _need_heads(upgrade: alembic.Upgrade, heads: list[str]) -> None:
 
 def _end_with_parent() -> None:
     """End this process when the parent closes its end of standard input, however it ends."""
-    sys.stdin.read()
+    # not sys.stdin.read(): the interpreter could not end while a thread waits in there
+    while os.read(0, 1):
+        pass
     os._exit(_ORPHANED)

@@ -8,9 +8,9 @@ its control database, so that each step is done once, by whichever process is fi
 
 from __future__ import annotations
 
-import os
+import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,10 +26,13 @@ if TYPE_CHECKING:
     from pytest_dbmigrate.databases.control import Control
     from pytest_dbmigrate.databases.lease import Lease, MigratedDatabase
     from pytest_dbmigrate.databases.pools import Pools
-    from pytest_dbmigrate.migrations.messages import Message
+    from pytest_dbmigrate.migrations.messages import Job, Message
+    from pytest_dbmigrate.migrations.migrator import Child
+    from pytest_dbmigrate.migrations.source import Source
 
 Heard = Callable[[], None]
 CONTROL = "control"
+_CHILD = "child"
 
 
 @dataclass
@@ -146,16 +149,29 @@ class Session:
             self._address.holder.close()
 
     def _open(self) -> _Opened:
+        from pytest_dbmigrate.migrations import migrator, source
+
+        found = source.find(self.settings.alembic, self._folders)
+        ahead = migrator.Child(found.folder) if self.run.claim(_CHILD) else None
+        try:
+            return self._open_with(found, ahead)
+        finally:
+            if ahead:
+                ahead.close()
+
+    def _open_with(self, found: Source, ahead: Child | None) -> _Opened:
         server = self.server()
         from pytest_dbmigrate.databases import template
         from pytest_dbmigrate.databases.control import Control
         from pytest_dbmigrate.databases.lease import Lease
-        from pytest_dbmigrate.databases.pools import Pools
 
         self._need_control(server)
         control = Control(server.dsn, self.run.id, durable=server.durable)
         try:
-            sealed, _ = template.ensure(control, self.run.id, self._build(control))
+            build = self._build(control, found, ahead)
+            sealed, _ = template.ensure(control, self.run.id, build)
+            from pytest_dbmigrate.databases.pools import Pools
+
             lease = Lease(control, self.run.id, self.worker, sealed)
             return _Opened(server, control, lease, Pools(lease.name))
         except BaseException:
@@ -171,35 +187,30 @@ class Session:
                 control.create(server.dsn, self.run.id, events.TABLE)
                 self.run.write(CONTROL, True)
 
-    def _build(self, control: Control) -> Callable[[Dsn], dict[str, Any]]:
-        from pytest_dbmigrate.migrations import migrator, source
+    def _build(
+        self, control: Control, found: Source, ahead: Child | None
+    ) -> Callable[[Dsn], dict[str, Any]]:
+        from pytest_dbmigrate.migrations.migrator import Child
 
         def build(dsn: Dsn) -> dict[str, Any]:
-            found = source.find(self.settings.alembic, self._folders)
-            began = time.monotonic()
+            job: Job = {
+                "environ": environ_for(self.settings, dsn),
+                "dsn": dsn.as_record(),
+                "events": control.dsn.as_record(),
+                "run": self.run.id,
+                "source": found.as_record(),
+                "target": self.settings.target,
+                "check": self.settings.check != "off",
+            }
             self._note("migrating", source=str(found))
-            result = migrator.migrate(
-                {
-                    "path": migrator.search_path(),
-                    "dsn": dsn.as_record(),
-                    "events": control.dsn.as_record(),
-                    "run": self.run.id,
-                    "source": found.as_record(),
-                    "target": self.settings.target,
-                    "check": self.settings.check != "off",
-                },
-                found.folder,
-                self._environ_for(dsn),
-                self._follow,
-            )
+            began = time.monotonic()
+            with contextlib.closing(ahead or Child(found.folder)) as child:
+                result = child.migrate(job, self._follow, meanwhile=_import_sqlalchemy)
             self._note("migrated", seconds=time.monotonic() - began, heads=result["heads"])
             self._judge(result)
             return {"heads": result["heads"]}
 
         return build
-
-    def _environ_for(self, dsn: Dsn) -> Mapping[str, str]:
-        return {**os.environ, **environ_for(self.settings, dsn)}
 
     def _follow(self, message: Message) -> None:
         if message["type"] in ("plan", "started", "done"):
@@ -219,6 +230,11 @@ class Session:
     def _note(self, kind: str, **facts: Any) -> None:
         self.run.note(kind, **facts)
         self._heard()
+
+
+def _import_sqlalchemy() -> None:
+    """Spend the time that the child works on what this process needs next."""
+    import pytest_dbmigrate.databases.pools  # noqa: F401
 
 
 def environ_for(settings: Settings, dsn: Dsn) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, TypeAlias
 
 import psycopg
@@ -21,13 +21,22 @@ from pytest_dbmigrate.dsn import Dsn
 from pytest_dbmigrate.errors import DatabaseError
 
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
+Cursor: TypeAlias = psycopg.Cursor[tuple[Any, ...]]
+Query: TypeAlias = str | sql.SQL | sql.Composed
 Role = Literal["control", "build", "template", "lease", "kept"]
 
 _BUILD_LOCK = 0x64626D  # any number, the same for all: the control database is ours alone
 _GRACE, _PAUSE, _PATIENCE = 0.03, 0.001, 10.0  # seconds
-_COUNT = (
-    "select count(*) from pg_stat_activity where datname = %s and backend_type = 'client backend'"
-)
+# to a role without rights on the sessions of others, their backend_type is null
+_CLIENTS = """
+select pid, application_name, state, left(query, 60) from pg_stat_activity
+where datname = %s and coalesce(backend_type, 'client backend') = 'client backend'
+order by pid
+"""
+_COUNT = """
+select count(*) from pg_stat_activity
+where datname = %s and coalesce(backend_type, 'client backend') = 'client backend'
+"""
 _TERMINATE = _COUNT.replace("count(*)", "count(pg_terminate_backend(pid))")
 _TABLES = """
 create table if not exists database (
@@ -62,39 +71,46 @@ class Control:
         """Close the connection; the databases stay."""
         self._connection.close()
 
+    def _execute(self, query: Query, parameters: Sequence[Any] = ()) -> Cursor:
+        """Run a statement; raises `DatabaseError` for whatever Postgres says against it."""
+        try:
+            return self._connection.execute(query, parameters)
+        except psycopg.Error as error:
+            raise DatabaseError(
+                "the server is gone" if self._connection.closed else "the server refused a command",
+                tried=tuple(str(error).strip().splitlines()),
+                todo=("see the server's log, or its administrator",),
+            ) from error
+
     @contextlib.contextmanager
     def building(self) -> Iterator[None]:
         """Let one process at a time into the block; a dead one is out of it."""
-        self._connection.execute("select pg_advisory_lock(%s)", (_BUILD_LOCK,))
+        self._execute("select pg_advisory_lock(%s)", (_BUILD_LOCK,))
         try:
             yield
         finally:
             if not self._connection.closed:
-                self._connection.execute("select pg_advisory_unlock(%s)", (_BUILD_LOCK,))
+                self._execute("select pg_advisory_unlock(%s)", (_BUILD_LOCK,))
 
     def outcome(self) -> dict[str, Any] | None:
         """Return how the template's build ended, or None if none has ended yet."""
-        row = self._connection.execute(
-            "select outcome from build order by id desc limit 1"
-        ).fetchone()
+        row = self._execute("select outcome from build order by id desc limit 1").fetchone()
         return row[0] if row else None
 
     def record(self, outcome: dict[str, Any]) -> None:
         """Write down how the template's build ended."""
-        self._connection.execute(
+        self._execute(
             "insert into build (outcome) values (%s)", (Jsonb(outcome, dumps=json.dumps),)
         )
 
     def count(self, role: Role) -> int:
         """Return how many databases of this role the run has registered."""
-        row = self._connection.execute(
-            "select count(*) from database where role = %s", (role,)
-        ).fetchone()
+        row = self._execute("select count(*) from database where role = %s", (role,)).fetchone()
         return int(row[0]) if row else 0
 
     def register(self, name: str, role: Role) -> None:
         """Write down that a database of this name is ours, before it exists."""
-        self._connection.execute(
+        self._execute(
             "insert into database (name, role, run) values (%s, %s, %s) "
             "on conflict (name) do update set role = excluded.role",
             (name, role, self._run),
@@ -104,29 +120,19 @@ class Control:
         """Make a registered database, empty or as a copy. Raises `DatabaseError`."""
         source = sql.Identifier(template) if template else sql.SQL("template0")
         copied = self._copy_files if template else sql.SQL("")
-        try:
-            self._connection.execute(
-                sql.SQL("create database {} template {}{}").format(
-                    sql.Identifier(name), source, copied
-                )
-            )
-        except psycopg.Error as error:
-            raise DatabaseError(
-                f"database {name} could not be created",
-                tried=(f"a copy of {template}" if template else "an empty database", str(error)),
-                todo=("see the server's message; is its disk or memory full?",),
-            ) from error
-        comment(self._connection, name, self._run)
+        statement = sql.SQL("create database {} template {}{}")
+        self._execute(statement.format(sql.Identifier(name), source, copied))
+        self._execute(comment(name, self._run))
 
     def drop(self, name: str) -> None:
         """Drop a database if it is there, whoever is connected to it."""
         self.disconnect(name)
-        drop(self._connection, name)
+        self._execute(drop(name))
 
     def rename(self, name: str, new: str) -> None:
         """Rename a database after ending the connections to it."""
         self.disconnect(name)
-        self._connection.execute(
+        self._execute(
             sql.SQL("alter database {} rename to {}").format(
                 sql.Identifier(name), sql.Identifier(new)
             )
@@ -134,17 +140,13 @@ class Control:
 
     def seal(self, name: str) -> None:
         """Let nobody connect to a database any more: it is complete, and stays as it is."""
-        self._connection.execute(
+        self._execute(
             sql.SQL("alter database {} allow_connections false").format(sql.Identifier(name))
         )
 
     def connections(self, name: str) -> list[str]:
         """Return a line for each connection to a database."""
-        rows = self._connection.execute(
-            "select pid, application_name, state, left(query, 60) from pg_stat_activity "
-            "where datname = %s and backend_type = 'client backend' order by pid",
-            (name,),
-        ).fetchall()
+        rows = self._execute(_CLIENTS, (name,)).fetchall()
         return [
             f"server process {pid}{f' ({application})' if application else ''}, {state}: {query}"
             for pid, application, state, query in rows
@@ -159,7 +161,7 @@ class Control:
         began = time.monotonic()
         while (passed := time.monotonic() - began) < _PATIENCE:
             query = _TERMINATE if passed > _GRACE else _COUNT
-            row = self._connection.execute(query, (name,)).fetchone()
+            row = self._execute(query, (name,)).fetchone()
             if row is None or row[0] == 0:
                 return
             time.sleep(_PAUSE)
@@ -177,7 +179,7 @@ def create(dsn: Dsn, run_id: str, *tables: str) -> None:
         connection.execute(
             sql.SQL("create database {} template template0").format(sql.Identifier(name))
         )
-        comment(connection, name, run_id)
+        connection.execute(comment(name, run_id))
     with connect(dsn.at(name)) as connection:
         for statement in (_TABLES, *tables):
             connection.execute(statement)
@@ -187,23 +189,26 @@ def create(dsn: Dsn, run_id: str, *tables: str) -> None:
 
 
 def connect(dsn: Dsn) -> Connection:
-    """Return a connection in autocommit."""
-    return psycopg.connect(
-        dsn.conninfo(), autocommit=True, application_name="pytest-dbmigrate", connect_timeout=30
-    )
-
-
-def comment(connection: Connection, name: str, run_id: str) -> None:
-    """Say in the catalog whose database this is."""
-    connection.execute(
-        sql.SQL("comment on database {} is {}").format(
-            sql.Identifier(name), sql.Literal(f"pytest-dbmigrate, run {run_id}")
+    """Return a connection in autocommit. Raises `DatabaseError`."""
+    try:
+        return psycopg.connect(
+            dsn.conninfo(), autocommit=True, application_name="pytest-dbmigrate", connect_timeout=30
         )
+    except psycopg.Error as error:
+        raise DatabaseError(
+            f"the server does not let us connect to {dsn.dbname}",
+            tried=tuple(str(error).strip().splitlines()),
+            todo=("see the server's log, or its administrator",),
+        ) from error
+
+
+def comment(name: str, run_id: str) -> sql.Composed:
+    """Return the statement that says in the catalog whose database this is."""
+    return sql.SQL("comment on database {} is {}").format(
+        sql.Identifier(name), sql.Literal(f"pytest-dbmigrate, run {run_id}")
     )
 
 
-def drop(connection: Connection, name: str) -> None:
-    """Drop a database if it is there, whoever is connected to it."""
-    connection.execute(
-        sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name))
-    )
+def drop(name: str) -> sql.Composed:
+    """Return the statement that drops a database if it is there, whoever is connected to it."""
+    return sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name))

@@ -16,6 +16,7 @@ import psycopg
 from pytest_dbmigrate.databases import names
 from pytest_dbmigrate.databases.control import connect, drop
 from pytest_dbmigrate.dsn import Dsn
+from pytest_dbmigrate.errors import DatabaseError
 
 _ADDRESS = "address.json"
 
@@ -31,11 +32,11 @@ def sweep(dsn: Dsn, run_id: str) -> None:
     """Drop the databases of a run, its control database last."""
     control = names.control(run_id)
     registered: list[tuple[Any, ...]] = []
-    with contextlib.suppress(psycopg.Error), connect(dsn.at(control)) as connection:
+    with contextlib.suppress(psycopg.Error, DatabaseError), connect(dsn.at(control)) as connection:
         registered = connection.execute(
             "select name from database where role <> 'control' order by registered_at desc"
         ).fetchall()
     with connect(dsn) as connection:
         for (name,) in registered:
-            drop(connection, name)
-        drop(connection, control)
+            connection.execute(drop(name))
+        connection.execute(drop(control))

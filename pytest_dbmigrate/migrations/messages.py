@@ -7,9 +7,13 @@ from typing import IO, Any, Literal, TypedDict, cast
 
 
 class Job(TypedDict):
-    """What the child is to do. `dsn` is the database to migrate, `events` the history's."""
+    """What the child is to do.
 
-    path: list[str]
+    `environ` is added to its environment; `dsn` is the database to migrate, `events` the
+    one with the history.
+    """
+
+    environ: dict[str, str]
     dsn: dict[str, Any]
     events: dict[str, Any]
     run: str

@@ -9,99 +9,105 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
 
 from pytest_dbmigrate.dsn import redact
 from pytest_dbmigrate.errors import MigrationError, from_record
 from pytest_dbmigrate.migrations.messages import Job, Message, read
 
 _BOOT = (
-    "import json, sys; job = json.loads(sys.stdin.readline()); sys.path[:] = job['path']; "
-    "from pytest_dbmigrate.child import main; main(job, int(sys.argv[1]))"
+    "import json, sys; sys.path[:] = json.loads(sys.stdin.readline()); "
+    "from pytest_dbmigrate.child import main; main(int(sys.argv[1]))"
 )
 _OUTPUT_KEPT = 20_000  # characters
+_FAREWELL = 1.0  # seconds a child that has done its work may take to end
 
 
-def migrate(
-    job: Job, folder: str, environ: Mapping[str, str], notify: Callable[[Message], None]
-) -> Message:
-    """Run the migrations of `job` in a child process and return its `result` message.
+class Child:
+    """The process that runs the migrations, started ahead of its job.
 
-    Each earlier message goes to `notify`. Raises `MigrationError`: the child's own, or
-    one that says during which revision it died. The child ends with this process.
+    It imports Alembic and SQLAlchemy while the server is still starting, and waits. It
+    has a session of its own: Ctrl-C reaches us, and we end it.
     """
-    last: Message | None = None
-    running = ""
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
-        with _child(job, folder, environ, output) as (child, messages):
-            for line in messages:
-                last = read(line)
-                notify(last)
-                running = last.get("revision", "") if last["type"] == "started" else running
-                if last["type"] in ("result", "error"):
-                    break
-            else:
-                child.wait()
-                last = None
-        said = _said(output, job)
-    if last is None:
-        raise _died(child.returncode, running, said)
-    if last["type"] == "error":
-        error = from_record(last["error"])
-        raise replace(error, output=said) if isinstance(error, MigrationError) else error
-    return last
 
-
-@contextlib.contextmanager
-def _child(
-    job: Job, folder: str, environ: Mapping[str, str], output: IO[str]
-) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
-    """Yield the child and its messages; on leaving, the child is gone.
-
-    It has a session of its own: Ctrl-C reaches us, and we end it.
-    """
-    readable, writable = os.pipe()
-    with open(readable, encoding="utf-8") as messages:
+    def __init__(self, folder: str) -> None:
+        """Start it in `folder`, where relative paths of the project's files begin."""
+        self._output = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
+        readable, writable = os.pipe()
+        self._messages = open(readable, encoding="utf-8")  # noqa: SIM115  # closed by close()
         try:
-            child = subprocess.Popen(
+            self._process = subprocess.Popen(
                 [sys.executable, "-c", _BOOT, str(writable)],
                 stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=output,
+                stdout=self._output,
+                stderr=self._output,
                 cwd=folder,
-                env=dict(environ),
                 pass_fds=(writable,),
                 start_new_session=True,
                 text=True,
             )
         finally:
             os.close(writable)
-        assert child.stdin is not None
-        try:
-            with contextlib.suppress(BrokenPipeError):
-                child.stdin.write(json.dumps(job) + "\n")
-                child.stdin.flush()
-            yield child, messages
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-            with contextlib.suppress(BrokenPipeError):
-                child.stdin.close()
-            child.wait()
+        self._tell(search_path())
+
+    def migrate(
+        self, job: Job, notify: Callable[[Message], None], meanwhile: Callable[[], None]
+    ) -> Message:
+        """Give the child its job and return its `result` message.
+
+        Each earlier message goes to `notify`; `meanwhile` is called once while the child
+        works. Raises `MigrationError`: the child's own, or one that says during which
+        revision it died.
+        """
+        self._tell(job)
+        meanwhile()
+        last: Message | None = None
+        running = ""
+        for line in self._messages:
+            last = read(line)
+            notify(last)
+            running = last.get("revision", "") if last["type"] == "started" else running
+            if last["type"] in ("result", "error"):
+                break
+        else:
+            self._process.wait()
+            raise _died(self._process.returncode, running, self._said(job))
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_FAREWELL)
+        if last["type"] == "error":
+            error = from_record(last["error"])
+            if isinstance(error, MigrationError):
+                error = replace(error, output=self._said(job))
+            raise error
+        return last
+
+    def close(self) -> None:
+        """End the child and what it has started, whatever they are doing."""
+        if self._process.poll() is None:  # else its number may be another's by now
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._messages.close()
+        self._output.close()
+
+    def _tell(self, what: object) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # its death is noticed where it is read
+            self._process.stdin.write(json.dumps(what) + "\n")
+            self._process.stdin.flush()
+
+    def _said(self, job: Job) -> str:
+        self._output.seek(0)
+        return redact(self._output.read()[-_OUTPUT_KEPT:], job["dsn"]["password"])
 
 
 def search_path() -> list[str]:
     """Return this process's import path, made absolute, for the child."""
     return list(dict.fromkeys(str(Path(entry).resolve()) for entry in sys.path))
-
-
-def _said(output: IO[str], job: Job) -> str:
-    output.seek(0)
-    text = output.read()[-_OUTPUT_KEPT:]
-    return redact(text, job["dsn"]["password"])
 
 
 def _died(status: int, revision: str, said: str) -> MigrationError:

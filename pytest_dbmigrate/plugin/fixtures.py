@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from pytest_dbmigrate.errors import DbmigrateError
+from pytest_dbmigrate.errors import DatabaseError, DbmigrateError
 from pytest_dbmigrate.plugin.state import STATE
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def migrated_db(request: pytest.FixtureRequest) -> Iterator[MigratedDatabase]:
     try:
         yield database
     finally:
-        session.release(request.node.nodeid, name_leaks=request.config.get_verbosity() > 0)
+        name_leaks = request.config.get_verbosity() > 0
+        _or_fail(partial(session.release, request.node.nodeid, name_leaks=name_leaks))
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +46,8 @@ def _or_fail(step: Callable[[], T]) -> T:
     said = ""
     try:
         return step()
+    except DatabaseError as error:  # of this test alone
+        said = str(error)
     except DbmigrateError as error:
         said = f"no database: {error.what} (explained at the end)"
     pytest.fail(said, pytrace=False)

@@ -46,10 +46,11 @@ class Run:
     def start(cls, project: str) -> Run:
         """Return a new run of a project; it lives until `finish`, or until this process dies."""
         folder = _new_folder()
-        (folder / _PROJECT).write_text(project)
-        (folder / guardian.OWNER).write_text(str(os.getpid()))
         lock = os.open(folder / guardian.ALIVE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.lockf(lock, fcntl.LOCK_EX)
+        (folder / _PROJECT).write_text(project)
+        # last: a folder without it is a run that is just beginning, and not swept
+        (folder / guardian.OWNER).write_text(str(os.getpid()))
         return cls(folder, lock)
 
     @classmethod
@@ -68,6 +69,14 @@ class Run:
         with open(self.folder / f"{what}.lock", "w", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+    def claim(self, what: str) -> bool:
+        """Return True to the first process of the run that asks, False to all others."""
+        try:
+            (self.folder / f"{what}.claimed").touch(mode=0o600, exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
 
     def read(self, name: str) -> Any:
         """Return what a process of this run has written under `name`, or None."""
