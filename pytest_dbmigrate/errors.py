@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 _INDENT = "  "
+_QUOTED_LINES = 20
 
 
 @dataclass(eq=False)
@@ -43,10 +44,15 @@ class DbmigrateError(Exception):
             *self.facts(),
             *_labelled("tried", self.tried),
             *_labelled("to do", self.todo),
+            *self.heard(),
         ]
 
     def facts(self) -> list[str]:
         """Return the lines only this kind of error has."""
+        return []
+
+    def heard(self) -> list[str]:
+        """Return what another program printed meanwhile: long, so it comes last."""
         return []
 
 
@@ -61,9 +67,9 @@ class ServerError(DbmigrateError):
 
     log: str = ""
 
-    def facts(self) -> list[str]:
+    def heard(self) -> list[str]:
         """Return the tail of the server's log."""
-        return _labelled("log", tuple(self.log.rstrip().splitlines()))
+        return _quoted("the end of the server's log", self.log)
 
 
 @dataclass(eq=False)
@@ -77,9 +83,9 @@ class MigrationError(DbmigrateError):
 
     output: str = ""
 
-    def facts(self) -> list[str]:
+    def heard(self) -> list[str]:
         """Return the end of what the migrations printed."""
-        return _labelled("output", tuple(self.output.rstrip().splitlines()[-20:]))
+        return _quoted("env.py and the migrations printed", self.output)
 
 
 @dataclass(eq=False)
@@ -116,18 +122,17 @@ class RevisionError(MigrationError):
             *_labelled("detail", tuple(self.detail.splitlines())),
             *_labelled("hint", tuple(self.hint.splitlines())),
             *_labelled("left applied", (self._left_applied(),)),
-            *super().facts(),
         ]
 
     def _left_applied(self) -> str:
-        if not self.applied:
-            return f"nothing; {self.pending} revisions not applied"
-        return f"up to {', '.join(self.applied)}; {self.pending} revisions not applied"
+        applied = f"up to {', '.join(self.applied)}" if self.applied else "nothing"
+        count = "1 revision is" if self.pending == 1 else f"{self.pending} revisions are"
+        return f"{applied}; {count} not applied"
 
 
 @dataclass(eq=False)
 class DriftError(DbmigrateError):
-    """The migrated schema and the models differ. One sentence for each difference."""
+    """The migrated schema and the models differ: a sentence for each of several differences."""
 
     differences: tuple[str, ...] = ()
 
@@ -167,6 +172,12 @@ def _kinds(base: type[DbmigrateError]) -> dict[str, type[DbmigrateError]]:
     for kind in base.__subclasses__():
         found.update(_kinds(kind))
     return found
+
+
+def _quoted(title: str, text: str) -> list[str]:
+    """Return the end of a text below its title, or nothing."""
+    lines = text.strip().splitlines()[-_QUOTED_LINES:]
+    return [f"{_INDENT}{title}:", *(f"{_INDENT}{_INDENT}{line}" for line in lines)] if lines else []
 
 
 def _labelled(label: str, lines: tuple[str, ...]) -> list[str]:

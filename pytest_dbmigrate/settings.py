@@ -21,7 +21,6 @@ Kind = Literal["text", "flag", "lines"]
 
 DEFAULT_IMAGE = "postgres:18"
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
-_INTERNAL = ("DBMIGRATE_RUN",)
 
 
 @dataclass(frozen=True)
@@ -303,7 +302,7 @@ def _refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> No
     names = list(known)
     prefix = names[0][: len("dbmigrate_")]
     for name in given:
-        if name.startswith(prefix) and name not in names and name not in _INTERNAL:
+        if name.startswith(prefix) and name not in names:
             near = difflib.get_close_matches(name, names, 1)
             raise SettingError(
                 f"{name} is no {what} of pytest-dbmigrate",

@@ -64,8 +64,18 @@ def configuration(ini: str, toml: str, dsn: Dsn, target: str) -> Config:
 
 
 def target_of(script: ScriptDirectory, target: str) -> str:
-    """Return the target as Alembic names it; raises `MigrationError` for several heads."""
-    heads = script.get_heads()
+    """Return the target as Alembic names it.
+
+    Raises `MigrationError` for several heads, and for a gap in the chain of revisions.
+    """
+    try:
+        heads = script.get_heads()
+    except KeyError as gap:  # what Alembic's revision map raises
+        raise MigrationError(
+            f"no script has revision {gap.args[0]}, which another revision follows",
+            tried=(f"reading the scripts in {script.dir}",),
+            todo=(f"restore it, or mend the script that has down_revision = {gap.args[0]!r}",),
+        ) from gap
     if target == "head" and len(heads) > 1:
         raise MigrationError(
             f"the migrations have {len(heads)} heads: {', '.join(sorted(heads))}",

@@ -53,11 +53,12 @@ def of_environment(error: BaseException, upgrade: Upgrade | None) -> MigrationEr
     where = _first_party_frame(error)
     could_connect = upgrade is None or upgrade.is_verified
     name = type(error).__name__
+    message = said.message if said.message.startswith(name) else f"{name}: {said.message}"
     return MigrationError(
         "the migrations could not be run: env.py failed"
         if upgrade
         else "the migration scripts could not be read",
-        tried=(*((where,) if where else ()), *f"{name}: {said.message}".splitlines()),
+        tried=(*((where,) if where else ()), *message.splitlines()),
         todo=("mend what it says, or see `alembic upgrade head`",)
         if could_connect
         else ("mend what it says; if it is about the address of the database:", *HAND_OVER),

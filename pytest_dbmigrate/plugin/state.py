@@ -38,9 +38,10 @@ class State:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.run_folder = os.environ.pop(RUN_VARIABLE, None)
+        is_xdist = "PYTEST_XDIST_WORKER" in os.environ  # elsewhere the variable is a mistake
+        self.run_folder = os.environ.pop(RUN_VARIABLE, None) if is_xdist else None
         self.settings = options.read(config)
-        self.is_worker = "PYTEST_XDIST_WORKER" in os.environ and self.run_folder is not None
+        self.is_worker = self.run_folder is not None
         self.is_controller = not self.is_worker and _distributes(config)
         self.is_inert = any(getattr(config.known_args_namespace, name, None) for name in _INERT)
         self.narrator = Narrator(config, shows=not self.is_worker)

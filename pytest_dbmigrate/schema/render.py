@@ -23,9 +23,12 @@ def sentence(difference: Difference) -> str:
 def drift(differences: Sequence[Difference]) -> DriftError:
     """Return the error for these differences."""
     sentences = tuple(sentence(difference) for difference in differences)
-    count = f"{len(sentences)} differences" if len(sentences) > 1 else "a difference"
+    if len(sentences) == 1:
+        return DriftError(sentences[0], todo=_TODO)
     return DriftError(
-        f"the migrated schema and the models have {count}", todo=_TODO, differences=sentences
+        f"the migrated schema and the models have {len(sentences)} differences",
+        todo=_TODO,
+        differences=sentences,
     )
 
 

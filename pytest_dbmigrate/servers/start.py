@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import sys
 import time
@@ -133,9 +134,12 @@ def _start_url(settings: Settings, run: Run, address: Address) -> Server:
 
 
 def _start_embedded(settings: Settings, run: Run, address: Address) -> Server:
-    found = programs.find(settings.pg_bin)
     folder = embedded.place_for(run.id)
-    with run.guarded(guardian.Work(folders=[str(folder)])) as start:
+    with (
+        address.holder or contextlib.nullcontext(),
+        run.guarded(guardian.Work(folders=[str(folder)])) as start,
+    ):
+        found = programs.find(settings.pg_bin)
         place = embedded.prepare(found, folder)
         embedded.initialize(place, address.dsn)
         start(embedded.process(place, address.dsn))
