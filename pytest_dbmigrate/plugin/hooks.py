@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Generator
 from typing import Any
 
@@ -14,6 +15,7 @@ from pytest_dbmigrate.plugin.report import header
 from pytest_dbmigrate.plugin.state import RUN_VARIABLE, STATE, State
 
 _FIXTURES = frozenset({"migrated_db", "db_server"})
+_TELL_EVERY = 0.1  # seconds
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -84,15 +86,42 @@ def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
 
 
 class Controller:
-    """xdist's controller runs no tests: it tells what the workers did to the database."""
+    """xdist's controller runs no tests: it tells what the workers do to the database.
+
+    Until the first report arrives, pytest writes nothing and a thread of ours does the
+    telling, so that long migrations are not a long silence; from then on, each report
+    is an occasion.
+    """
 
     def __init__(self, state: State) -> None:
-        self._state = state
+        self._narrator = state.narrator
+        self._has_reports = threading.Event()
+        self._teller = threading.Thread(target=self._tell, daemon=True)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self) -> None:
+        """Begin to tell."""
+        self._teller.start()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self) -> None:
-        """Show what has been noted since the last report."""
-        self._state.narrator.show()
+        """Tell what has been noted since the last report."""
+        self._end_teller()
+        self._narrator.show()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """End the thread where there was no report at all."""
+        self._end_teller()
+
+    def _tell(self) -> None:
+        while not self._has_reports.wait(_TELL_EVERY):
+            self._narrator.show()
+
+    def _end_teller(self) -> None:
+        self._has_reports.set()
+        if self._teller.is_alive():
+            self._teller.join()
 
 
 def _state_of(config: pytest.Config) -> State:

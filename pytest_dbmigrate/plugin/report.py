@@ -26,9 +26,11 @@ def header(settings: Settings) -> list[str]:
 class Narrator:
     """Tells the run's journal on the terminal, as it is written by any process of the run."""
 
-    def __init__(self, config: pytest.Config, *, shows: bool) -> None:
+    def __init__(self, config: pytest.Config, *, shows: bool, is_captured: bool) -> None:
+        """`is_captured` tells whether this process captures the output of tests."""
         self._config = config
         self._shows = shows
+        self._is_captured = is_captured
         self._run: Run | None = None
         self._offset = 0
         self._total = self._done = 0
@@ -126,9 +128,9 @@ class Narrator:
         self._kept.append(note["line"])
 
     def _line(self, text: str, **markup: bool) -> None:
-        """Write a line that stays."""
+        """Write a line that stays; with -q, only one in red."""
         with self._terminal() as terminal:
-            if terminal is None:
+            if terminal is None or (terminal.verbosity < 0 and not markup):
                 return
             if self._is_updating:
                 terminal.rewrite("", erase=True)
@@ -154,7 +156,7 @@ class Narrator:
         manager = self._config.pluginmanager
         terminal = manager.getplugin("terminalreporter")
         capture = manager.getplugin("capturemanager")
-        if capture is None:
+        if capture is None or not self._is_captured:
             yield terminal
             return
         with capture.global_and_fixture_disabled():

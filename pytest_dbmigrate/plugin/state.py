@@ -44,7 +44,9 @@ class State:
         self.is_worker = self.run_folder is not None
         self.is_controller = not self.is_worker and _distributes(config)
         self.is_inert = any(getattr(config.known_args_namespace, name, None) for name in _INERT)
-        self.narrator = Narrator(config, shows=not self.is_worker)
+        self.narrator = Narrator(
+            config, shows=not self.is_worker, is_captured=not self.is_controller
+        )
         self._session: Session | None = None
         self._environ_before: dict[str, str | None] = {}
         config.add_cleanup(self.close)
