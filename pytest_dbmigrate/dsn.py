@@ -12,19 +12,30 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 _SCHEME = re.compile(r"^postgres(ql)?(\+\w+)?$")
-_CREDENTIALS = re.compile(r"(\bpostgres(?:ql)?(?:\+\w+)?://[^\s:/@'\"]*:)[^\s/@'\"]+(@)")
-_KEYWORD = re.compile(r"(\bpassword\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s'\",)]+)")
+# A password may have been typed with any character in it: rather too much is hidden.
+_CREDENTIALS = re.compile(r"(\bpostgres(?:ql)?(?:\+\w+)?://[^\s:/@]*:)\S+(@)")
+_QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
+_KEYWORD = re.compile(rf"(\bpassword\s*=\s*)({_QUOTED}|(?:[^\s\\]|\\.)+)", re.DOTALL)
 _HIDDEN = "***"
 _DISTINCTIVE = 16  # characters from which a password is safe to search for anywhere
 
 
 class Secret(str):
-    """A string that holds a password: usable as it is, hidden in `repr`."""
+    """A password: usable as it is, hidden in `repr`."""
 
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return repr(redact(str(self))) if "@" in self or "=" in self else repr(_HIDDEN)
+        return repr(_HIDDEN)
+
+
+class SecretAddress(Secret):
+    """A URL or conninfo string: the password in it is hidden in `repr`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(redact(str(self)))
 
 
 @dataclass(frozen=True)
@@ -47,14 +58,14 @@ class Dsn:
         parts = urlsplit(url)
         if not _SCHEME.match(parts.scheme):
             raise ValueError("a server's URL starts with postgresql://")
+        options = dict(parse_qsl(parts.query, keep_blank_values=True))
         try:
-            port = parts.port
+            port = parts.port or int(options.pop("port", "5432"))
         except ValueError:
             raise ValueError("the port in the server's URL is not a number below 65536") from None
-        options = dict(parse_qsl(parts.query, keep_blank_values=True))
         return cls(
             host=options.pop("host", "") or unquote(parts.hostname or ""),
-            port=port or int(options.pop("port", "5432")),
+            port=port,
             user=options.pop("user", "") or unquote(parts.username or ""),
             password=Secret(options.pop("password", "") or unquote(parts.password or "")),
             dbname=unquote(parts.path.lstrip("/")) or "postgres",
@@ -91,8 +102,9 @@ class Dsn:
         if self.password:
             who += ":" + quote(self.password, safe="")
         at = f"{who}@" if who else ""
-        query = "?" + urlencode(options, safe="/") if options else ""
-        return Secret(f"{scheme}://{at}{place}/{quote(self.dbname, safe='')}{query}")
+        # libpq does not read a plus sign as a space
+        query = "?" + urlencode(options, safe="/", quote_via=quote) if options else ""
+        return SecretAddress(f"{scheme}://{at}{place}/{quote(self.dbname, safe='')}{query}")
 
     def parts(self) -> dict[str, Any]:
         """Return libpq's keywords: host, port, user, password, dbname and the options."""
@@ -107,7 +119,8 @@ class Dsn:
 
     def conninfo(self) -> str:
         """Return libpq's `keyword=value` string."""
-        return Secret(" ".join(f"{key}={_quoted(value)}" for key, value in self.parts().items()))
+        words = (f"{key}={_quoted(value)}" for key, value in self.parts().items())
+        return SecretAddress(" ".join(words))
 
     @property
     def is_socket(self) -> bool:

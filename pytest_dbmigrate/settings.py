@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pytest_dbmigrate.dsn import Dsn, Secret, redact
+from pytest_dbmigrate.dsn import Dsn, SecretAddress, redact
 from pytest_dbmigrate.errors import SettingError
 
 Source = Literal["option", "environment", "ini", "default"]
@@ -67,7 +67,7 @@ def _server(text: str) -> str:
         raise ValueError("it is auto, docker, embedded or a postgresql:// URL")
     if not Dsn.parse(text).host:
         raise ValueError("the URL names no host")
-    return Secret(text)
+    return SecretAddress(text)
 
 
 def _flag(text: str) -> bool:

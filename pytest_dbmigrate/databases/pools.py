@@ -13,6 +13,7 @@ from weakref import WeakSet
 
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
+from sqlalchemy.pool import Pool
 
 _POOL_LOGGER = "sqlalchemy.pool"
 
@@ -25,10 +26,12 @@ class Pools:
         self._dbname = dbname
         self._records: WeakSet[Any] = WeakSet()
         event.listen(Engine, "do_connect", self._remember)
+        event.listen(Pool, "connect", self._remember_created)
 
     def close(self) -> None:
         """Stop watching."""
         event.remove(Engine, "do_connect", self._remember)
+        event.remove(Pool, "connect", self._remember_created)
 
     def empty(self) -> None:
         """Invalidate every connection to the database, checked out or not."""
@@ -48,6 +51,15 @@ class Pools:
         if named == self._dbname or any(self._dbname in str(text) for text in arguments):
             self._records.add(record)
 
+    def _remember_created(self, _connection: Any, record: Any) -> None:
+        """Remember a connection that the engine's own `creator` made."""
+        raw = record.driver_connection
+        psycopg_info = getattr(raw, "info", None)
+        asyncpg_info = getattr(raw, "_params", None)
+        named = getattr(psycopg_info, "dbname", None) or getattr(asyncpg_info, "database", None)
+        if named == self._dbname:
+            self._records.add(record)
+
 
 def _invalidate(record: Any) -> None:
     """Invalidate one connection, without a word in the log.
@@ -58,13 +70,29 @@ def _invalidate(record: Any) -> None:
     logger = logging.getLogger(_POOL_LOGGER)
     loggers = [logger, *(logging.getLogger(name) for name in _children(_POOL_LOGGER))]
     disabled = [item.disabled for item in loggers]
+    raw = record.driver_connection
     for item in loggers:
         item.disabled = True
     try:
         record.invalidate()
+        _close_without_loop(raw)
     finally:
         for item, before in zip(loggers, disabled, strict=True):
             item.disabled = before
+
+
+def _close_without_loop(raw: Any) -> None:
+    """Close the socket of an asyncio connection whose event loop cannot do it any more.
+
+    Else a project that turns warnings into errors fails for an unclosed socket. Where a
+    driver or an event loop has no such attribute, that warning is all there is to lose.
+    """
+    if hasattr(raw, "pgconn"):  # psycopg
+        raw.pgconn.finish()
+    transport = getattr(raw, "_transport", None)  # asyncpg
+    loop = getattr(transport, "_loop", None)
+    if loop is not None and loop.is_closed() and hasattr(transport, "_call_connection_lost"):
+        transport._call_connection_lost(None)  # noqa: SLF001
 
 
 def _children(name: str) -> list[str]:
