@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +39,6 @@ _CHILD = "child"
 class _Opened:
     """What a process has open once the database is ready."""
 
-    server: Server
     control: Control
     lease: Lease
     pools: Pools
@@ -67,6 +66,7 @@ class Session:
         self._opened: _Opened | None = None
         self._failure: DbmigrateError | None = None
         self._address: start.Address | None = None
+        self._server: Server | None = None
 
     def address(self) -> Dsn:
         """Return where this process's tests will find their database.
@@ -81,27 +81,20 @@ class Session:
 
     def server(self) -> Server:
         """Return the run's server, started if need be. Raises `ServerError`."""
-        if self._opened:
-            return self._opened.server
-        try:
-            return start.server(self.settings, self.run)
-        finally:
+        if self._server is None:
+            with self._failing_for_good():
+                self._server = start.server(self.settings, self.run)
             self._heard()
+        return self._server
 
     def prepare(self) -> tuple[Lease, Pools]:
         """Return this process's lease once the template is migrated, checked and sealed.
 
         Raises `DbmigrateError`, the same one at every call.
         """
-        if self._failure:
-            raise self._failure
         if self._opened is None:
-            try:
+            with self._failing_for_good():
                 self._opened = self._open()
-            except DbmigrateError as error:
-                self._failure = error
-                self._note("failed", error=as_record(error))
-                raise
         return self._opened.lease, self._opened.pools
 
     def take(self) -> MigratedDatabase:
@@ -134,9 +127,8 @@ class Session:
 
     def passwords(self) -> list[str]:
         """Return the passwords that must not be shown."""
-        known = [self._address.dsn] if self._address else []
-        known += [self._opened.server.dsn] if self._opened else []
-        return [dsn.password for dsn in known]
+        known = (self._address, self._server)
+        return [place.dsn.password for place in known if place is not None]
 
     def close(self) -> None:
         """Close this process's connections; the owner's call ends the run."""
@@ -147,6 +139,19 @@ class Session:
         self.run.finish()
         if self._address and self._address.holder:
             self._address.holder.close()
+
+    @contextlib.contextmanager
+    def _failing_for_good(self) -> Iterator[None]:
+        """Note an error once, and raise the same one at every later attempt."""
+        if self._failure is not None:
+            raise self._failure.with_traceback(None)
+        try:
+            yield
+        except DbmigrateError as error:
+            if self._failure is None:
+                self._failure = error
+                self._note("failed", error=as_record(error))
+            raise
 
     def _open(self) -> _Opened:
         from pytest_dbmigrate.migrations import migrator, source
@@ -173,7 +178,7 @@ class Session:
             from pytest_dbmigrate.databases.pools import Pools
 
             lease = Lease(control, self.run.id, self.worker, sealed)
-            return _Opened(server, control, lease, Pools(lease.name))
+            return _Opened(control, lease, Pools(lease.name))
         except BaseException:
             control.close()
             raise

@@ -303,10 +303,13 @@ def _refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> No
     prefix = names[0][: len("dbmigrate_")]
     for name in given:
         if name.startswith(prefix) and name not in names:
-            near = difflib.get_close_matches(name, names, 1)
+            words = [known_name[len(prefix) :] for known_name in names]
+            near = difflib.get_close_matches(name[len(prefix) :], words, 1)
             raise SettingError(
                 f"{name} is no {what} of pytest-dbmigrate",
-                todo=(f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}",),
+                todo=(
+                    f"did you mean {prefix}{near[0]}?" if near else f"known are {', '.join(names)}",
+                ),
             )
 
 

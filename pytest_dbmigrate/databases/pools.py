@@ -91,8 +91,9 @@ def _close_without_loop(raw: Any) -> None:
         raw.pgconn.finish()
     transport = getattr(raw, "_transport", None)  # asyncpg
     loop = getattr(transport, "_loop", None)
-    if loop is not None and loop.is_closed() and hasattr(transport, "_call_connection_lost"):
-        transport._call_connection_lost(None)  # noqa: SLF001
+    if loop is not None and loop.is_closed():
+        lose = getattr(transport, "_call_connection_lost", lambda _: None)
+        lose(None)
 
 
 def _children(name: str) -> list[str]:

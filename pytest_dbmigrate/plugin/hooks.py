@@ -27,7 +27,8 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
 
 def pytest_configure(config: pytest.Config) -> None:
     """Follow xdist's reports where this process is its controller."""
-    state = _state_of(config)  # not yet there if the plugin was registered late
+    state = _state_of(config)
+    state.set_environ()  # not done yet if a conftest registered the plugin
     if state.is_controller:
         config.pluginmanager.register(Controller(state), "dbmigrate-controller")
 

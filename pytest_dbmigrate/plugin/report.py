@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pytest_dbmigrate.servers.run import Run
 
 _NAME = "dbmigrate"
+_PLAIN_EVERY = 5.0  # seconds between two lines of progress in a log
 
 
 def header(settings: Settings) -> list[str]:
@@ -34,7 +36,7 @@ class Narrator:
         self._run: Run | None = None
         self._offset = 0
         self._total = self._done = 0
-        self._migrated = 0.0
+        self._migrated = self._told_at = 0.0
         self._is_updating = False
         self._failure: DbmigrateError | None = None
         self._differences: list[str] = []
@@ -91,7 +93,14 @@ class Narrator:
         self._total = note["total"]
 
     def _tell_started(self, note: dict[str, Any]) -> None:
-        self._update(f"revision {self._done + 1} of {self._total}: {note['revision']}")
+        text = f"revision {self._done + 1} of {self._total}: {note['revision']}"
+        if self._update(text):
+            return
+        now = time.monotonic()
+        self._told_at = self._told_at or now
+        if now - self._told_at > _PLAIN_EVERY:  # a log that cannot be rewritten
+            self._told_at = now
+            self._line(text)
 
     def _tell_done(self, note: dict[str, Any]) -> None:
         self._done += 1
@@ -139,16 +148,17 @@ class Narrator:
             terminal.ensure_newline()
             terminal.write_line(f"{_NAME}: {text}", **markup)
 
-    def _update(self, text: str) -> None:
-        """Write a line that the next one replaces; nothing where lines cannot be replaced."""
+    def _update(self, text: str) -> bool:
+        """Write a line that the next one replaces; return False where none can be replaced."""
         with self._terminal() as terminal:
             if terminal is None or not terminal.isatty or terminal.verbosity < 0:
-                return
+                return False
             if not self._is_updating:
                 terminal.ensure_newline()
             self._is_updating = True
             width = max(20, shutil.get_terminal_size().columns - 1)
             terminal.rewrite(f"{_NAME}: {text}"[:width], erase=True)
+            return True
 
     @contextlib.contextmanager
     def _terminal(self) -> Any:

