@@ -16,7 +16,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if command == "stop":
             ended = run.end_kept(None)
-            print(f"ended {len(ended)} kept servers")
+            print(f"ended {len(ended)} kept server{'' if len(ended) == 1 else 's'}")
             return 0
         for folder, project in run.kept():
             print(f"{folder.name}  {project}")

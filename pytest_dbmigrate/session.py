@@ -9,6 +9,7 @@ its control database, so that each step is done once, by whichever process is fi
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -67,6 +68,7 @@ class Session:
         self._failure: DbmigrateError | None = None
         self._address: start.Address | None = None
         self._server: Server | None = None
+        self._process = os.getpid()
 
     def address(self) -> Dsn:
         """Return where this process's tests will find their database.
@@ -132,6 +134,8 @@ class Session:
 
     def close(self) -> None:
         """Close this process's connections; the owner's call ends the run."""
+        if os.getpid() != self._process:
+            return  # forked by a test: what it has inherited is not its to end
         if self._opened:
             self._opened.pools.close()
             self._opened.control.close()

@@ -148,7 +148,8 @@ class Control:
         """Return a line for each connection to a database."""
         rows = self._execute(_CLIENTS, (name,)).fetchall()
         return [
-            f"server process {pid}{f' ({application})' if application else ''}, {state}: {query}"
+            f"server process {pid}{f' ({application})' if application else ''}, {state}"
+            + (f", last query: {query}" if query else "")
             for pid, application, state, query in rows
         ]
 

@@ -113,7 +113,8 @@ def _resolved(file: str) -> dict[str, Any]:
             tried=tuple(done.stderr.strip().splitlines()[-5:]),
             todo=("mend the file, or unset dbmigrate_compose_file",),
         )
-    content: dict[str, Any] = json.loads(done.stdout)
+    # Compose escapes dollar signs, so that its output can be its input
+    content: dict[str, Any] = json.loads(done.stdout.replace("$$", "$"))
     return content
 
 

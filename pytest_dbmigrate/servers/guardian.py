@@ -99,7 +99,7 @@ def wait_until_done(folder: Path, patience: float) -> bool:
     """Return whether the guardian of `folder` did its work within `patience` seconds."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
-        if not folder.exists() or (folder / KEEP).exists():
+        if not folder.exists() or ((folder / KEEP).exists() and not is_locked(folder / BUSY)):
             return True
         if (folder / BUSY).exists() and not is_locked(folder / BUSY) and (folder / WORK).exists():
             return False  # killed before it began

@@ -48,9 +48,9 @@ class Run:
         folder = _new_folder()
         lock = os.open(folder / guardian.ALIVE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.lockf(lock, fcntl.LOCK_EX)
-        (folder / _PROJECT).write_text(project)
+        guardian.write_private(folder / _PROJECT, project)
         # last: a folder without it is a run that is just beginning, and not swept
-        (folder / guardian.OWNER).write_text(str(os.getpid()))
+        guardian.write_private(folder / guardian.OWNER, str(os.getpid()))
         return cls(folder, lock)
 
     @classmethod
@@ -61,7 +61,7 @@ class Run:
     @contextlib.contextmanager
     def only_one(self, what: str) -> Iterator[None]:
         """Let one process of the run at a time into the block."""
-        with open(self.folder / f"{what}.lock", "w", encoding="utf-8") as file:
+        with open(self.folder / f"{what}.lock", "w", encoding="utf-8", opener=_private) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
@@ -116,7 +116,7 @@ class Run:
         log = self.folder / guardian.LOG
         command = [sys.executable, "-I", "-S", guardian.__file__, str(self.folder)]
         with (
-            open(log, "wb") as output,
+            open(log, "wb", opener=_private) as output,
             subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
@@ -135,7 +135,8 @@ class Run:
     def _wait_for_guardian(self, log: Path, command: list[str]) -> None:
         deadline = time.monotonic() + 10
         while not (self.folder / guardian.READY).exists():
-            if log.stat().st_size or time.monotonic() > deadline:
+            has_failed = log.stat().st_size and not guardian.is_locked(self.folder / guardian.BUSY)
+            if has_failed or time.monotonic() > deadline:
                 raise ServerError(
                     "the process that looks after the server did not start",
                     tried=(" ".join(command),),
@@ -168,6 +169,11 @@ class Run:
             guardian.remove(self.folder)
         elif not guardian.wait_until_done(self.folder, _GUARDIAN_PATIENCE):
             guardian.clean(self.folder)  # the guardian was killed: do its work
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file that only this user can read: an `opener` for `open`."""
+    return os.open(path, flags, 0o600)
 
 
 def _new_folder() -> Path:
