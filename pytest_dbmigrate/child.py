@@ -57,13 +57,16 @@ def _work(job: Job, stream: IO[str]) -> Message:
         send(stream, {"type": kind, **facts})  # type: ignore[typeddict-item]
 
     def check(*context: Any) -> None:
-        if job["check"]:
-            result["unchecked"] = expected.why_not(*context[1:])
-            if not result["unchecked"]:
-                began = time.monotonic()
+        off = "" if job["check"] else "dbmigrate_check is off"
+        result["unchecked"] = off or expected.why_not(*context[1:])
+        if not result["unchecked"]:
+            began = time.monotonic()
+            try:
                 found = expected.differences(*context)
-                result["differences"] = [item.as_record() for item in found]
-                result["seconds"] = time.monotonic() - began
+            except Exception as error:
+                raise failure.of_comparison(error) from error
+            result["differences"] = [item.as_record() for item in found]
+            result["seconds"] = time.monotonic() - began
 
     history = psycopg.connect(Dsn.from_record(job["events"]).conninfo(), autocommit=True)
     with history:

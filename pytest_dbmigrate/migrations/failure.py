@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,15 @@ def of_environment(error: BaseException, upgrade: Upgrade | None) -> MigrationEr
         todo=("mend what it says, or see `alembic upgrade head`",)
         if could_connect
         else ("mend what it says; if it is about the address of the database:", *HAND_OVER),
+    )
+
+
+def of_comparison(error: BaseException) -> MigrationError:
+    """Return the error of comparing the schema, once the migrations have run."""
+    return replace(
+        of_environment(error, None),
+        what="the migrated schema could not be compared with the models",
+        todo=("mend what it says, or see `alembic check`", "to go on for now: --db-check=off"),
     )
 
 

@@ -39,7 +39,7 @@ def read(config: pytest.Config) -> Settings:
     """Return the settings of a run; raises `pytest.UsageError` for an unusable one."""
     namespace = config.known_args_namespace
     known = {spec.ini: config.getini(spec.ini) for spec in SPECS}
-    unknown = {key: "" for key in config.inicfg if key.startswith("dbmigrate_")}
+    unknown = {key: "" for key in _ini_keys(config) if key.startswith("dbmigrate_")}
     try:
         return resolve(
             config.rootpath,
@@ -51,3 +51,12 @@ def read(config: pytest.Config) -> Settings:
         )
     except SettingError as error:
         raise pytest.UsageError(f"dbmigrate: {error}") from None
+
+
+def _ini_keys(config: pytest.Config) -> list[str]:
+    """Return every key of the ini file, also those that nobody has registered.
+
+    pytest 9.2 deprecates the public mapping and has no other way to ask.
+    """
+    found = getattr(config, "_inicfg", None)
+    return list(config.inicfg if found is None else found)

@@ -63,18 +63,18 @@ class Narrator:
         if self._failure is not None:
             self._explain(self._failure, terminal)
         if self._differences:
-            terminal.section(f"{_NAME}: the schema differs from the models", yellow=True)
+            terminal.write_sep("=", f"{_NAME}: the schema differs from the models", yellow=True)
             _write_lines(terminal, [f"- {sentence}" for sentence in self._differences])
         if self._leaks:
-            terminal.section(f"{_NAME}: connections left open", yellow=True)
+            terminal.write_sep("=", f"{_NAME}: connections left open", yellow=True)
             for leak in self._leaks:
                 _write_lines(terminal, [leak["test"], *(f"  {it}" for it in leak["connections"])])
         if self._kept:
-            terminal.section(f"{_NAME}: kept databases")
+            terminal.write_sep("=", f"{_NAME}: kept databases")
             _write_lines(terminal, [*self._kept, "end them: python -m pytest_dbmigrate stop"])
 
     def _explain(self, failure: DbmigrateError, terminal: pytest.TerminalReporter) -> None:
-        terminal.section(f"{_NAME}: no database", sep="=", red=True, bold=True)
+        terminal.write_sep("=", f"{_NAME}: no database", red=True, bold=True)
         first, *rest = failure.lines()
         terminal.write_line(first, red=True, bold=True)
         _write_lines(terminal, rest)
@@ -120,7 +120,8 @@ class Narrator:
         if note["unchecked"]:
             schema = f"not compared with the models: {note['unchecked']}"
         elif note["differences"]:
-            schema = f"{len(note['differences'])} differences to the models"
+            number = len(note["differences"])
+            schema = f"{number} {'difference' if number == 1 else 'differences'} to the models"
         else:
             schema = "the schema matches the models"
         self._line(f"fresh: {count} applied in {self._migrated:.2f} s; {schema}")

@@ -92,7 +92,7 @@ def _from_tuple(change: tuple[Any, ...], operation: Any) -> Difference:
         return Difference(kind, _dotted(schema, table), column, migrated=say(old), models=say(new))
     if kind in ("add_table_comment", "remove_table_comment"):
         table = change[1]
-        old = change[2] if kind == "add_table_comment" else table.comment
+        old = change[2] if kind == "add_table_comment" else operation.existing_comment
         new = table.comment if kind == "add_table_comment" else None
         return Difference(kind, _qualified(table), migrated=_text(old), models=_text(new))
     return _unknown(operation, kind)

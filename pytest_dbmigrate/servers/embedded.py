@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import shutil
@@ -117,18 +118,21 @@ def initialize(place: Place, dsn: Dsn) -> None:
     if place.programs.version >= _SCRAM_ITERATIONS_SINCE:
         # 128 random bits gain nothing from 4,096 rounds, and each connection pays for them
         command.append("--set=scram_iterations=1")
-    done = subprocess.run(
-        command,
-        cwd=place.folder,
-        env=place.programs.environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        umask=0o077,
-        **place.account.drop(),
-    )
+    with open(place.folder / guardian.FILLING, "w", encoding="utf-8") as filling:
+        fcntl.flock(filling, fcntl.LOCK_EX)
+        done = subprocess.run(
+            command,
+            cwd=place.folder,
+            env=place.programs.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            umask=0o077,
+            pass_fds=(filling.fileno(),),
+            **place.account.drop(),
+        )
     password.unlink()
     if done.returncode:
         raise ServerError(

@@ -30,6 +30,7 @@ BUSY = "busy"  # locked by the guardian for its life
 OWNER = "owner"  # the owner's process id: only to know one's own run
 WORK = "work.json"
 READY = "guardian.ready"
+FILLING = "filling.lock"  # in a data folder's folder, locked by initdb and its children
 ENDED = "server.ended"  # present once the server process is no more
 LOG = "guardian.log"
 KEEP = "keep"  # if present, the server stays for a look at the kept databases
@@ -126,8 +127,20 @@ def clean(folder: Path, child: subprocess.Popen[bytes] | None = None) -> None:
                     command, stdin=subprocess.DEVNULL, timeout=_COMMAND_SECONDS, check=False
                 )
         for path in work.folders:
+            _wait_until_filled(Path(path))
             shutil.rmtree(path, ignore_errors=True)
     remove(folder)
+
+
+def _wait_until_filled(folder: Path) -> None:
+    """Wait for an initdb that has outlived the run: cut short, it leaves shared memory behind."""
+    deadline = time.monotonic() + _STOP_SECONDS
+    with contextlib.suppress(OSError), open(folder / FILLING, "rb") as file:
+        while time.monotonic() < deadline:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            time.sleep(0.02)
 
 
 def remove(folder: Path) -> None:
