@@ -7,6 +7,7 @@ let `fileConfig` switch loggers off, and leak whatever a migration patches.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -46,6 +47,8 @@ def main(results: int) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         send(stream, message)
+    gc.disable()  # the end of the process frees all at once; collecting first took 0.2 s
+    gc.freeze()
 
 
 def _work(job: Job, stream: IO[str]) -> Message:

@@ -113,6 +113,11 @@ class Session:
                 self._note("leaked", test=test, connections=leaked)
         lease.release(pools)
 
+    @property
+    def is_leased(self) -> bool:
+        """Whether a test of this process has a database at the moment."""
+        return self._opened is not None and self._opened.lease.is_taken
+
     def keep(self, test: str) -> str:
         """Keep the test's database when it is released; return a psql line to look at it.
 

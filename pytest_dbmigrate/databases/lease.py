@@ -121,6 +121,11 @@ class Lease:
         self._database = MigratedDatabase(self._control.dsn.at(self.name))
         return self._database
 
+    @property
+    def is_taken(self) -> bool:
+        """Whether a test has the database at the moment."""
+        return self._database is not None
+
     def leaked(self, pools: Pools) -> list[str]:
         """Return a line for each connection the test left open.
 
@@ -137,11 +142,13 @@ class Lease:
 
         None if this run keeps as many as it may.
         """
-        number = self._control.count("kept")
-        if number >= MOST_KEPT:
-            return None
-        self._kept = names.kept(self._run, self._worker, number, test)
-        self._control.register(self._kept, "kept")
+        if not self._kept:
+            with self._control.building():  # else two workers could keep the last one each
+                number = self._control.count("kept")
+                if number >= MOST_KEPT:
+                    return None
+                self._kept = names.kept(self._run, self._worker, number, test)
+                self._control.register(self._kept, "kept")
         return self._control.dsn.at(self._kept)
 
     def release(self, pools: Pools) -> None:

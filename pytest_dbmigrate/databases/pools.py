@@ -71,10 +71,12 @@ def _invalidate(record: Any) -> None:
     loggers = [logger, *(logging.getLogger(name) for name in _children(_POOL_LOGGER))]
     disabled = [item.disabled for item in loggers]
     raw = record.driver_connection
+    # one that is checked out goes back to its pool, and its user finds it closed, not broken
+    checked_out = record.fairy_ref() if record.fairy_ref else None
     for item in loggers:
         item.disabled = True
     try:
-        record.invalidate()
+        (checked_out or record).invalidate()
         _close_without_loop(raw)
     finally:
         for item, before in zip(loggers, disabled, strict=True):

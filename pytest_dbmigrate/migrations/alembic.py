@@ -106,6 +106,7 @@ class Upgrade:
         self._notify = notify
         self._check = check
         self._began = 0.0
+        self._checksum = ""
         self._was_asked = False
 
     def run(self) -> None:
@@ -167,12 +168,13 @@ class Upgrade:
         if self.current is not None:
             seconds = time.monotonic() - self._began
             revision = revision_of(self.current)
-            self._events.append(Event(revision, "failed", _checksum(self.current), seconds, error))
+            self._events.append(Event(revision, "failed", self._checksum, seconds, error))
 
     def _start(self, step: MigrationStep, finished: list[Event]) -> None:
         self.current = step
+        self._checksum = _checksum(step)
         revision = revision_of(step)
-        self._events.append(*finished, Event(revision, "started", _checksum(step)))
+        self._events.append(*finished, Event(revision, "started", self._checksum))
         self._notify("started", revision=revision, doc=step.doc or "")
         self._began = time.monotonic()
 
@@ -181,7 +183,7 @@ class Upgrade:
         revision = revision_of(step)
         self.done.append(revision)
         self._notify("done", revision=revision, seconds=seconds)
-        return Event(revision, "done", _checksum(step), seconds)
+        return Event(revision, "done", self._checksum, seconds)
 
     def _verify(self, connection: Any) -> None:
         """Refuse any database but ours; its name has the run's random id in it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_dbmigrate.errors import DbmigrateError
 from pytest_dbmigrate.plugin.state import State
 
 _SECTION = "kept database"
@@ -15,9 +16,12 @@ def decide(state: State, item: pytest.Item, report: pytest.TestReport) -> None:
     Decided when the test itself is over, so that its own report can name the database;
     or when its set-up failed, for then there is no other report.
     """
-    if "migrated_db" not in getattr(item, "funcargs", {}) or not _is_wanted(state, report):
+    if not state.session().is_leased or not _is_wanted(state, report):
         return
-    line = state.session().keep(item.name)
+    try:
+        line = state.session().keep(item.name)
+    except DbmigrateError as error:
+        line = f"not kept: {error.what}"
     report.sections.append((_SECTION, line or "not kept: this run has kept as many as it may"))
 
 

@@ -135,7 +135,8 @@ class Narrator:
         self._leaks.append(note)
 
     def _tell_kept(self, note: dict[str, Any]) -> None:
-        self._kept.append(note["line"])
+        if note["line"] not in self._kept:  # each failed subtest of a test names the same one
+            self._kept.append(note["line"])
 
     def _line(self, text: str, **markup: bool) -> None:
         """Write a line that stays; with -q, only one in red."""

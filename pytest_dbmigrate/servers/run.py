@@ -16,6 +16,7 @@ import fcntl
 import json
 import os
 import secrets
+import shlex
 import stat
 import subprocess
 import sys
@@ -153,7 +154,8 @@ class Run:
         file = self.folder / "pgpass"
         secret = dsn.password.replace("\\", "\\\\").replace(":", "\\:")
         guardian.write_private(file, f"*:*:*:*:{secret}\n")
-        return f"PGPASSFILE={file} psql -h {dsn.host} -p {dsn.port} -U {dsn.user} -d {dsn.dbname}"
+        command = ["psql", "-h", dsn.host, "-p", str(dsn.port), "-U", dsn.user, "-d", dsn.dbname]
+        return f"PGPASSFILE={shlex.quote(str(file))} {shlex.join(command)}"
 
     def finish(self) -> None:
         """End the run: everything it owned is removed when this returns.
