@@ -17,7 +17,8 @@ _CREDENTIALS = re.compile(r"(\bpostgres(?:ql)?(?:\+\w+)?://[^\s:/@]*:)\S+(@)")
 _QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
 _KEYWORD = re.compile(rf"(\bpassword\s*=\s*)({_QUOTED}|(?:[^\s\\]|\\.)+)", re.DOTALL)
 _HIDDEN = "***"
-_DISTINCTIVE = 16  # characters from which a password is safe to search for anywhere
+_DISTINCTIVE = 8  # characters from which a password is safe to search for anywhere
+_COMMON = ("postgres", "postgresql", "password")  # words of any report, and no secrets
 
 
 class Secret(str):
@@ -148,8 +149,9 @@ def redact(text: str, *passwords: str) -> str:
     not to be an ordinary word; the plugin's own random ones always are.
     """
     for password in passwords:
-        if len(password) >= _DISTINCTIVE:
-            text = text.replace(password, _HIDDEN)
+        if len(password) >= _DISTINCTIVE and password not in _COMMON:
+            for spelling in (password, quote(password, safe=""), repr(str(password))[1:-1]):
+                text = text.replace(spelling, _HIDDEN)
     return _KEYWORD.sub(rf"\1{_HIDDEN}", _CREDENTIALS.sub(rf"\1{_HIDDEN}\2", text))
 
 

@@ -325,6 +325,8 @@ def _parsed(spec: Spec, spelled: str, given: Any) -> Any:
         return spec.parse(given)
     except ValueError as error:
         shown = "" if spec.kind == "lines" else f"={_shown(given)}"
+        if spec.name == "server" and shown == f"={given}":  # no URL of ours: hide more than enough
+            shown = re.sub(r":.*@", ":***@", shown)
         raise SettingError(
             f"{spelled}{shown} cannot be used: {error}",
             todo=(f"{spec.help}",),

@@ -129,9 +129,10 @@ class Lease:
     def leaked(self, pools: Pools) -> list[str]:
         """Return a line for each connection the test left open.
 
-        Those of its own `MigratedDatabase` and of this process's pools are closed first.
+        Those of its own `MigratedDatabase`, and those that are back in a pool of this
+        process, are closed first.
         """
-        self._close(pools)
+        self._close(pools, idle_only=True)
         deadline = time.monotonic() + _GRACE
         while (found := self._control.connections(self.name)) and time.monotonic() < deadline:
             time.sleep(0.005)
@@ -160,8 +161,8 @@ class Lease:
         else:
             self._control.drop(self.name)
 
-    def _close(self, pools: Pools) -> None:
+    def _close(self, pools: Pools, *, idle_only: bool = False) -> None:
         if self._database is not None:
             self._database.close()
             self._database = None
-        pools.empty()
+        pools.empty(idle_only=idle_only)

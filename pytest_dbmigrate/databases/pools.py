@@ -33,10 +33,12 @@ class Pools:
         event.remove(Engine, "do_connect", self._remember)
         event.remove(Pool, "connect", self._remember_created)
 
-    def empty(self) -> None:
+    def empty(self, *, idle_only: bool = False) -> None:
         """Invalidate every connection to the database, checked out or not."""
-        records, self._records = self._records, WeakSet()
-        for record in records:
+        for record in list(self._records):
+            if idle_only and record.fairy_ref and record.fairy_ref():
+                continue  # somebody has it
+            self._records.discard(record)
             if record.dbapi_connection is not None:
                 _invalidate(record)
 

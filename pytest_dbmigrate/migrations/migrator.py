@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pytest_dbmigrate.dsn import redact
 from pytest_dbmigrate.errors import MigrationError, from_record
@@ -78,7 +79,7 @@ class Child:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_FAREWELL)
         if last["type"] == "error":
-            error = from_record(last["error"])
+            error = from_record(_redacted(last["error"], job["dsn"]["password"]))
             if isinstance(error, MigrationError):
                 error = replace(error, output=self._said(job))
             raise error
@@ -104,6 +105,15 @@ class Child:
     def _said(self, job: Job) -> str:
         self._output.seek(0)
         return redact(self._output.read()[-_OUTPUT_KEPT:], job["dsn"]["password"])
+
+
+def _redacted(value: Any, password: str) -> Any:
+    """Return JSON data with the password taken out of every string in it."""
+    if isinstance(value, dict):
+        return {key: _redacted(item, password) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_redacted(item, password) for item in value]
+    return redact(value, password) if isinstance(value, str) else value
 
 
 def search_path() -> list[str]:
