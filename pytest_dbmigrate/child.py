@@ -114,7 +114,7 @@ def _need_heads(upgrade: alembic.Upgrade, heads: list[str]) -> None:
         raise MigrationError(
             f"the migrations ran, but version table {f'{schema}.' if schema else ''}{table} "
             "in the database prepared for them is empty",
-            tried=(f"applied {len(upgrade.done)} revisions in one run of env.py",),
+            tried=(f"running env.py once, which applied {', '.join(upgrade.done[-3:])}",),
             todo=("let env.py commit what it runs, on the connection it gives Alembic",),
         )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
@@ -18,6 +19,8 @@ _QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
 _KEYWORD = re.compile(rf"(\bpassword\s*=\s*)({_QUOTED}|(?:[^\s\\]|\\.)+)", re.DOTALL)
 _HIDDEN = "***"
 _DISTINCTIVE = 8  # characters from which a password is safe to search for anywhere
+_FRAGMENT = 4  # characters of a password, cut by an ellipsis, that are hidden as well
+_LONGEST_FRAGMENT = 240  # what pytest leaves of a long repr; groups nest this deep
 _COMMON = ("postgres", "postgresql", "password")  # words of any report, and no secrets
 
 
@@ -150,9 +153,28 @@ def redact(text: str, *passwords: str) -> str:
     """
     for password in passwords:
         if len(password) >= _DISTINCTIVE and password not in _COMMON:
-            for spelling in (password, quote(password, safe=""), repr(str(password))[1:-1]):
-                text = text.replace(spelling, _HIDDEN)
+            text = _spellings(str(password)).sub(_HIDDEN, text)
     return _KEYWORD.sub(rf"\1{_HIDDEN}", _CREDENTIALS.sub(rf"\1{_HIDDEN}\2", text))
+
+
+@lru_cache
+def _spellings(password: str) -> re.Pattern[str]:
+    """Match a password as it is, quoted for a URL, escaped in a `repr`, or cut by `...`."""
+    letters = [_letter(one) for one in password]
+    begin = end = ""
+    for letter in letters[:-_FRAGMENT][-_LONGEST_FRAGMENT:]:
+        end = f"(?:{end}{letter})?"
+    for letter in reversed(letters[_FRAGMENT:][:_LONGEST_FRAGMENT]):
+        begin = f"(?:{letter}{begin})?"
+    begin = "".join(letters[:_FRAGMENT]) + begin
+    end += "".join(letters[-_FRAGMENT:])
+    return re.compile(rf"{''.join(letters)}|{begin}(?=\.\.\.)|(?<=\.\.\.){end}")
+
+
+def _letter(one: str) -> str:
+    quoted = quote(one, safe="")
+    plain = rf"\\{{0,7}}{re.escape(one)}"  # a repr of a repr of a repr at most
+    return plain if quoted == one else f"(?:{plain}|{quoted})"
 
 
 def _quoted(value: object) -> str:

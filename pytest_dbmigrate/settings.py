@@ -155,7 +155,7 @@ SPECS: tuple[Spec, ...] = (
     Spec(
         "fresh",
         False,
-        "start from nothing: discard what earlier runs have kept (what every run does for now)",
+        "start from nothing, and use nothing of earlier runs (what every run does for now)",
         _flag,
         kind="flag",
     ),

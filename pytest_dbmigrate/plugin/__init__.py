@@ -4,6 +4,7 @@ from pytest_dbmigrate.plugin.fixtures import db_server, migrated_db
 from pytest_dbmigrate.plugin.hooks import (
     pytest_configure,
     pytest_load_initial_conftests,
+    pytest_make_collect_report,
     pytest_report_header,
     pytest_runtest_makereport,
     pytest_runtestloop,
@@ -18,6 +19,7 @@ __all__ = [
     "pytest_addoption",
     "pytest_configure",
     "pytest_load_initial_conftests",
+    "pytest_make_collect_report",
     "pytest_report_header",
     "pytest_runtest_makereport",
     "pytest_runtestloop",

@@ -21,8 +21,14 @@ _TELL_EVERY = 0.1  # seconds
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, Any, Any]:
     """Read the settings, and set the configured variables before any conftest is imported."""
-    _state_of(early_config).set_environ()
-    return (yield)
+    state = _state_of(early_config)
+    state.set_environ()
+    try:
+        return (yield)
+    except Exception as error:
+        if state.has_session:
+            secrecy.redact_error(error, state.session().passwords())
+        raise
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -66,6 +72,18 @@ def pytest_runtest_makereport(
     state = item.config.stash[STATE]
     if state.has_session:
         kept.decide(state, item, report)
+        secrecy.redact_report(report, state.session().passwords())
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Take passwords out of the report of a module that could not be imported."""
+    report = yield
+    state = collector.config.stash[STATE]
+    if state.has_session:
         secrecy.redact_report(report, state.session().passwords())
     return report
 

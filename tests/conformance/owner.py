@@ -1,0 +1,51 @@
+"""A process that owns a run with a server, a template and a test's database.
+
+Told what to do by a line of JSON on standard input; prints what it has; ends its run at
+the next line.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import psycopg
+
+from pytest_dbmigrate.databases import control, template
+from pytest_dbmigrate.databases.control import Control
+from pytest_dbmigrate.databases.lease import Lease
+from pytest_dbmigrate.dsn import Dsn
+from pytest_dbmigrate.servers import start
+from pytest_dbmigrate.servers.run import Run
+from pytest_dbmigrate.settings import resolve
+
+
+def build(dsn: Dsn) -> dict[str, object]:
+    """Make a schema of one table."""
+    with psycopg.connect(dsn.conninfo()) as connection:
+        connection.execute("create table item (id int)")
+    return {}
+
+
+told = json.loads(sys.stdin.readline())
+run = Run.start("conformance")
+server = start.server(resolve(Path.cwd(), told["options"], {}, {}), run)
+control.create(server.dsn, run.id)
+connected = Control(server.dsn, run.id, durable=server.durable)
+sealed, _ = template.ensure(connected, run.id, build)
+lease = Lease(connected, run.id, "main", sealed)
+database = lease.take()
+connection = database.connect()  # open to the end, however that comes
+if told["keep"]:
+    run.keep()
+print(
+    json.dumps(
+        {
+            "folder": str(run.folder),
+            "server": server.as_record(),
+            "database": server.dsn.at(database.name).as_record(),
+        }
+    ),
+    flush=True,
+)
+if sys.stdin.readline():
+    run.finish()

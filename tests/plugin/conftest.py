@@ -1,0 +1,69 @@
+"""What every inner run needs: a clean environment, a project, a server that is up already."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_dbmigrate.servers import start
+from pytest_dbmigrate.servers.run import Run
+from pytest_dbmigrate.settings import resolve
+from tests.plugin.projects import Project
+
+_FOREIGN = (
+    "DBMIGRATE_",
+    "PYTEST_DISABLE_",
+    "PYTEST_PLUGINS",
+    "PYTEST_XDIST_",
+    "PG",
+    "DATABASE_URL",
+)
+
+
+@pytest.fixture(scope="session")
+def server_url() -> Iterator[Callable[[], str]]:
+    """The URL of a server that is up already; it is started when it is first asked for."""
+    run = Run.start(str(Path.cwd()))
+    known: list[str] = []
+
+    def url() -> str:
+        if not known:
+            settings = resolve(Path.cwd(), {"server": "embedded"}, {}, {})
+            known.append(start.server(settings, run).dsn.url())
+        return known[0]
+
+    yield url
+    run.finish()
+
+
+@pytest.fixture
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable that would change an inner run."""
+    for name in os.environ:
+        if name.startswith(_FOREIGN):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def project(
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    server_url: Callable[[], str],
+    clean_environment: None,
+) -> Project:
+    """A project whose Alembic environment has no revision yet.
+
+    Its runs load no plugin but those they name.
+    """
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    return Project(pytester, server_url)
+
+
+@pytest.fixture
+def items_project(project: Project) -> Project:
+    """A project with one revision, `0001`, that makes table `item` (id, name)."""
+    project.revision("0001")
+    return project

@@ -1,0 +1,359 @@
+"""The migrated schema is compared with the models: a sentence for each difference."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.plugin.projects import ITEM_MODEL, Project, block, line_of, output, sync_env, told
+
+TESTS = """
+def test_unit(): pass
+
+def test_database(migrated_db): pass
+"""
+LOST_TABLE = ITEM_MODEL + 'sa.Table("lost", metadata, sa.Column("id", sa.Integer))\n'
+MIGRATED = """
+op.execute(
+    '''
+    create table owner (id integer primary key);
+    create table only_migrated (id integer);
+    create table thing (
+        id integer primary key,
+        only_migrated integer,
+        kind integer,
+        size integer not null,
+        weight integer,
+        price integer default 1,
+        colour text,
+        label text,
+        owner_id integer references owner,
+        keeper_id integer,
+        constraint thing_label_key unique (label)
+    );
+    create index thing_colour_index on thing (colour);
+    comment on column thing.weight is 'in grams';
+    comment on table owner is 'a person';
+    '''
+)
+"""
+MODELS = """
+sa.Table(
+    "owner", metadata, sa.Column("id", sa.Integer, primary_key=True), comment="a person or two"
+)
+sa.Table("only_modelled", metadata, sa.Column("id", sa.Integer))
+sa.Table(
+    "thing",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("only_modelled", sa.Integer),
+    sa.Column("kind", sa.String(20)),
+    sa.Column("size", sa.Integer),
+    sa.Column("weight", sa.Integer, nullable=False, comment="in kilograms"),
+    sa.Column("price", sa.Integer, server_default="2"),
+    sa.Column("colour", sa.Text),
+    sa.Column("label", sa.Text),
+    sa.Column("owner_id", sa.Integer),
+    sa.Column("keeper_id", sa.Integer, sa.ForeignKey("owner.id", name="other_fk")),
+    sa.UniqueConstraint("colour", name="thing_colour_key"),
+    sa.Index("thing_label_index", "label", "size"),
+)
+"""
+TODO = [
+    (
+        '  to do: if the models are right: alembic revision --autogenerate -m "...", '
+        "and read what it wrote"
+    ),
+    "         if the migrations are right: change the models",
+    "         to go on for now: --db-check=warn, or dbmigrate_check = warn",
+]
+
+
+def explained(result: pytest.RunResult) -> list[str]:
+    """Return the explanation of a run whose database tests had no database."""
+    result.assert_outcomes(passed=1, errors=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    return block(result, "dbmigrate: no database").splitlines()
+
+
+def test_each_kind_of_difference_is_a_sentence(project: Project) -> None:
+    project.revision("0001", MIGRATED)
+    project.models(MODELS, configure="compare_server_default=True")
+    project.tests(TESTS)
+
+    assert explained(project.run()) == [
+        "the migrated schema and the models have 16 differences",
+        "  - the migrations leave table only_migrated; the models do not have it",
+        "  - the models have table only_modelled; no migration adds it",
+        (
+            "  - table owner has comment 'a person' after the migrations, and 'a person or two'"
+            " in the models"
+        ),
+        "  - the models have column thing.only_modelled; no migration adds it",
+        "  - the models have constraint thing_colour_key on thing (colour); no migration adds it",
+        "  - the models have foreign key other_fk on thing (keeper_id); no migration adds it",
+        "  - the models have index thing_label_index on thing (label, size); no migration adds it",
+        (
+            "  - column thing.weight has comment 'in grams' after the migrations,"
+            " and 'in kilograms' in the models"
+        ),
+        "  - column thing.price has default 1 after the migrations, and 2 in the models",
+        "  - column thing.size is not nullable after the migrations, and nullable in the models",
+        "  - column thing.weight is nullable after the migrations, and not nullable in the models",
+        (
+            "  - column thing.kind has type INTEGER after the migrations, and VARCHAR(20) in the"
+            " models"
+        ),
+        "  - the migrations leave column thing.only_migrated; the models do not have it",
+        (
+            "  - the migrations leave constraint thing_label_key on thing (label); the models do"
+            " not have it"
+        ),
+        (
+            "  - the migrations leave foreign key thing_owner_id_fkey on thing (owner_id);"
+            " the models do not have it"
+        ),
+        (
+            "  - the migrations leave index thing_colour_index on thing (colour); the models do"
+            " not have it"
+        ),
+        *TODO,
+    ]
+
+
+def test_one_difference_is_the_whole_message(items_project: Project) -> None:
+    items_project.models(LOST_TABLE)
+    items_project.tests(TESTS)
+
+    assert explained(items_project.run()) == [
+        "the models have table lost; no migration adds it",
+        *TODO,
+    ]
+
+
+def test_a_schema_that_matches_is_said_to_match(items_project: Project) -> None:
+    items_project.models()
+    items_project.tests(TESTS)
+
+    result = items_project.run()
+
+    result.assert_outcomes(passed=2)
+    assert told(result)[-1].endswith("; the schema matches the models")
+
+
+def test_differences_can_be_a_warning(items_project: Project) -> None:
+    items_project.models(LOST_TABLE)
+    items_project.tests(TESTS)
+
+    result = items_project.run("--db-check=warn")
+
+    result.assert_outcomes(passed=2)
+    assert result.ret == pytest.ExitCode.OK
+    assert told(result)[-1].endswith("; 1 difference to the models")
+    said = block(result, "dbmigrate: the schema differs from the models")
+    assert said == "- the models have table lost; no migration adds it"
+
+
+def test_the_check_can_be_turned_off(items_project: Project) -> None:
+    items_project.models(LOST_TABLE)
+    items_project.tests(TESTS)
+
+    result = items_project.run("--db-check=off")
+
+    result.assert_outcomes(passed=2)
+    assert "lost" not in output(result)
+    assert told(result)[-1].endswith("; not compared with the models: dbmigrate_check is off")
+
+
+def test_several_metadata_are_compared_together(items_project: Project) -> None:
+    items_project.models(
+        ITEM_MODEL
+        + """
+        other = sa.MetaData()
+        sa.Table("lost", other, sa.Column("id", sa.Integer))
+        """.replace("        ", "")
+    )
+    items_project.env(sync_env(metadata="[models.metadata, models.other]"))
+    items_project.tests(TESTS)
+
+    assert explained(items_project.run())[0] == ("the models have table lost; no migration adds it")
+
+
+@pytest.mark.parametrize(
+    "configure",
+    [
+        "include_object=lambda item, name, kind, reflected, other: name != 'lost'",
+        "process_revision_directives=lambda context, revision, directives: directives.clear()",
+    ],
+    ids=["include_object", "process_revision_directives"],
+)
+def test_what_env_leaves_out_is_no_difference(items_project: Project, configure: str) -> None:
+    items_project.models(LOST_TABLE, configure=configure)
+    items_project.tests(TESTS)
+
+    result = items_project.run()
+
+    result.assert_outcomes(passed=2)
+    assert told(result)[-1].endswith("; the schema matches the models")
+
+
+def test_a_table_that_env_does_not_look_at_is_no_difference(items_project: Project) -> None:
+    items_project.revision("0002", 'op.execute("create table spatial_ref_sys (id integer)")')
+    items_project.models(configure="include_name=lambda name, kind, _: name != 'spatial_ref_sys'")
+    items_project.tests(TESTS)
+
+    result = items_project.run()
+
+    result.assert_outcomes(passed=2)
+    assert told(result)[-1].endswith("; the schema matches the models")
+
+
+def test_types_are_not_compared_if_env_does_not_want_it(items_project: Project) -> None:
+    items_project.models(
+        ITEM_MODEL.replace("sa.Text", "sa.Integer"), configure="compare_type=False"
+    )
+    items_project.tests(TESTS)
+
+    items_project.run().assert_outcomes(passed=2)
+
+
+def test_types_are_compared_otherwise(items_project: Project) -> None:
+    items_project.models(ITEM_MODEL.replace("sa.Text", "sa.Integer"))
+    items_project.tests(TESTS)
+
+    assert explained(items_project.run())[0] == (
+        "column item.name has type TEXT after the migrations, and INTEGER in the models"
+    )
+
+
+def test_a_directive_can_take_one_difference_out(items_project: Project) -> None:
+    items_project.models(
+        LOST_TABLE
+        + """
+        sa.Table("missed", metadata, sa.Column("id", sa.Integer))
+
+        def forget_lost(context, revision, directives):
+            operations = directives[0].upgrade_ops
+            operations.ops = [op for op in operations.ops if op.table_name != "lost"]
+        """.replace("        ", ""),
+        configure="process_revision_directives=models.forget_lost",
+    )
+    items_project.tests(TESTS)
+
+    assert explained(items_project.run())[0] == (
+        "the models have table missed; no migration adds it"
+    )
+
+
+def test_no_metadata_is_said_once(items_project: Project) -> None:
+    items_project.tests(TESTS)
+
+    result = items_project.run("-v")
+
+    result.assert_outcomes(passed=2)
+    assert output(result).count("target_metadata") == 1
+    assert told(result)[-1].endswith(
+        "; not compared with the models: env.py gives Alembic no target_metadata"
+    )
+
+
+def test_an_older_target_is_not_compared(items_project: Project) -> None:
+    items_project.revision("0002", 'op.execute("create table lost (id integer)")')
+    items_project.models(LOST_TABLE)
+    items_project.tests(TESTS)
+
+    result = items_project.run("--db-target=0001")
+
+    result.assert_outcomes(passed=2)
+    assert told(result)[-1].endswith(
+        "; not compared with the models: "
+        "the target is not the newest revision, which the models are for"
+    )
+
+
+@pytest.mark.parametrize(
+    ("diff", "sentence"),
+    [
+        ('return ("add_view", self.name)', "add_view create view cheap_items"),
+        ("raise NotImplementedError", "CreateView create view cheap_items"),
+    ],
+)
+def test_a_difference_of_an_unknown_kind_is_printed(
+    items_project: Project, diff: str, sentence: str
+) -> None:
+    """As plugins of Alembic add them for views, functions, policies."""
+    items_project.models(
+        ITEM_MODEL
+        + f"""
+from alembic.autogenerate import comparators
+from alembic.operations import MigrateOperation
+
+
+class CreateView(MigrateOperation):
+    def __init__(self, name):
+        self.name = name
+
+    def __str__(self):
+        return f"create view {{self.name}}"
+
+    def reverse(self):
+        return CreateView(self.name)
+
+    def to_diff_tuple(self):
+        {diff}
+
+
+@comparators.dispatch_for("schema")
+def compare_views(context, operations, schemas):
+    operations.ops.append(CreateView("cheap_items"))
+"""
+    )
+    items_project.tests(TESTS)
+
+    assert explained(items_project.run())[0] == sentence
+
+
+def test_a_comparison_that_fails_is_an_error_of_its_own(items_project: Project) -> None:
+    items_project.models(configure="include_object=lambda *_: 1 / 0")
+    line = line_of(items_project.path / "migrations/env.py", "1 / 0")
+    items_project.tests(TESTS)
+
+    assert explained(items_project.run()) == [
+        "the migrated schema could not be compared with the models",
+        f"  tried: migrations/env.py:{line}",
+        "         ZeroDivisionError: division by zero",
+        "  to do: mend what it says, or see `alembic check`",
+        "         to go on for now: --db-check=off",
+    ]
+
+
+def test_enums_and_identities_of_the_models_are_no_difference(project: Project) -> None:
+    project.revision(
+        "0001",
+        """
+        op.execute("create type mood as enum ('good', 'bad')")
+        op.execute(
+            "create table day (id bigint generated always as identity primary key,"
+            " mood mood default 'good' not null, tags jsonb, at timestamptz default now())"
+        )
+        """,
+    )
+    project.models(
+        """
+        from sqlalchemy.dialects import postgresql
+
+        sa.Table(
+            "day",
+            metadata,
+            sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+            sa.Column(
+                "mood", sa.Enum("good", "bad", name="mood"), server_default="good", nullable=False
+            ),
+            sa.Column("tags", postgresql.JSONB),
+            sa.Column("at", sa.DateTime(timezone=True), server_default=sa.func.now()),
+        )
+        """,
+        configure="compare_server_default=True",
+    )
+    project.tests(TESTS)
+
+    project.run().assert_outcomes(passed=2)

@@ -1,0 +1,503 @@
+"""What a test can do with its database, and that the next test sees nothing of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.plugin.projects import Project, output
+
+ADD = "insert into item values (1, 'one')"
+COUNT = "select count(*) from item"
+# Two tests that each find an empty table and leave a row in it.
+ALONE = """
+def add_to_empty(database):
+    with database.connect() as connection:
+        assert connection.execute("select count(*) from item").fetchone() == (0,)
+        connection.execute("insert into item values (1, 'one')")
+"""
+
+
+def test_what_a_test_commits_is_gone_for_the_next(items_project: Project) -> None:
+    items_project.tests(
+        ALONE
+        + """
+def test_first(migrated_db): add_to_empty(migrated_db)
+
+def test_second(migrated_db): add_to_empty(migrated_db)
+"""
+    )
+
+    items_project.run().assert_outcomes(passed=2)
+
+
+def test_connections_threads_and_processes_see_what_is_committed(items_project: Project) -> None:
+    items_project.tests(
+        f'''
+        import subprocess
+        import sys
+        from concurrent.futures import ThreadPoolExecutor
+
+        def test_connections(migrated_db):
+            writer, reader = migrated_db.connect(), migrated_db.connect(autocommit=True)
+            writer.execute("{ADD}")
+            assert reader.execute("{COUNT}").fetchone() == (0,)
+            writer.commit()
+            assert reader.execute("{COUNT}").fetchone() == (1,)
+
+        def test_threads(migrated_db):
+            def add(number):
+                with migrated_db.connect() as connection:
+                    connection.execute("insert into item values (%s, 'x')", [number])
+
+            with ThreadPoolExecutor(4) as pool:
+                list(pool.map(add, range(20)))
+            assert migrated_db.connect().execute("{COUNT}").fetchone() == (20,)
+
+        def test_processes(migrated_db):
+            code = "import psycopg, sys; psycopg.connect(sys.argv[1], autocommit=True)"
+            code += """.execute("{ADD}")"""
+            subprocess.run([sys.executable, "-c", code, migrated_db.dsn], check=True)
+            assert migrated_db.connect().execute("{COUNT}").fetchone() == (1,)
+        '''
+    )
+
+    items_project.run("-W", "error").assert_outcomes(passed=3)
+
+
+def test_the_address_is_the_same_in_every_test(items_project: Project) -> None:
+    items_project.tests(
+        """
+        import pytest
+
+        addresses = set()
+
+        @pytest.mark.parametrize("number", [1, 2, 3])
+        def test_it(migrated_db, number):
+            addresses.add(migrated_db.url)
+            assert len(addresses) == 1
+        """
+    )
+
+    items_project.run().assert_outcomes(passed=3)
+
+
+def test_the_address_is_offered_as_each_library_wants_it(items_project: Project) -> None:
+    items_project.tests(
+        """
+        import psycopg
+        import pytest
+        import sqlalchemy as sa
+
+        WHERE = "select current_database()"
+
+        def test_dsn(migrated_db):
+            with psycopg.connect(migrated_db.dsn) as connection:
+                assert connection.execute(WHERE).fetchone() == (migrated_db.name,)
+
+        def test_parts(migrated_db):
+            with psycopg.connect(**migrated_db.parts) as connection:
+                assert connection.execute(WHERE).fetchone() == (migrated_db.name,)
+
+        @pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
+        def test_url_for(migrated_db, driver):
+            engine = sa.create_engine(migrated_db.url_for(driver))
+            with engine.connect() as connection:
+                assert connection.dialect.driver == driver
+                assert connection.scalar(sa.text(WHERE)) == migrated_db.name
+
+        def test_plain_url(migrated_db):
+            with psycopg.connect(migrated_db.url_for("")) as connection:
+                assert connection.execute(WHERE).fetchone() == (migrated_db.name,)
+
+        def test_url_is_for_psycopg(migrated_db):
+            assert migrated_db.url == migrated_db.url_for("psycopg")
+
+        def test_connect_takes_the_keywords_of_psycopg(migrated_db):
+            rows = psycopg.rows.dict_row
+            connection = migrated_db.connect(autocommit=True, row_factory=rows)
+            assert connection.execute(WHERE).fetchone() == {"current_database": migrated_db.name}
+        """
+    )
+
+    items_project.run("-W", "error").assert_outcomes(passed=7)
+
+
+def test_it_is_printed_without_its_password(items_project: Project) -> None:
+    items_project.tests(
+        """
+        def test_it(migrated_db, db_server):
+            password = migrated_db.parts["password"]
+            assert len(str(password)) == 32
+            for item in (migrated_db, db_server, db_server.dsn):
+                assert str(password) not in f"{item} {item!r}"
+            for item in (migrated_db.url, migrated_db.dsn, migrated_db.parts):
+                assert str(password) in str(item) or isinstance(item, dict)
+                assert str(password) not in repr(item)
+            where = f"postgresql://postgres:***@127.0.0.1:{db_server.dsn.port}/{migrated_db.name}"
+            assert repr(migrated_db) == f"<MigratedDatabase {where}>"
+            assert str(migrated_db) == repr(migrated_db)
+        """
+    )
+
+    items_project.run().assert_outcomes(passed=1)
+
+
+def test_what_it_opens_is_closed_with_the_test(items_project: Project) -> None:
+    items_project.tests(
+        """
+        opened, engines = [], []
+
+        def test_open(migrated_db):
+            opened.append(migrated_db.connect())
+            opened.append(migrated_db.engine.raw_connection().driver_connection)
+            engines.append(migrated_db.engine)
+
+        def test_is_closed(migrated_db):
+            assert [connection.closed for connection in opened] == [True, True]
+
+        def test_the_engine_is_the_tests_own(migrated_db):
+            assert migrated_db.engine is migrated_db.engine
+            assert migrated_db.engine not in engines
+            assert migrated_db.engine.driver == "psycopg"
+        """
+    )
+
+    items_project.run("-v", "-W", "error").assert_outcomes(passed=3)
+
+
+def test_the_asynchronous_engine_works_in_every_loop(items_project: Project) -> None:
+    items_project.ini("asyncio_mode = auto\nasyncio_default_fixture_loop_scope = function")
+    items_project.tests(
+        """
+        import pytest
+        import sqlalchemy as sa
+
+        @pytest.fixture
+        async def item(migrated_db):
+            async with migrated_db.async_engine.begin() as connection:
+                await connection.execute(sa.text("insert into item values (1, 'one')"))
+
+        @pytest.mark.parametrize("number", [1, 2])
+        async def test_it(migrated_db, item, number):
+            assert migrated_db.async_engine.driver == "asyncpg"
+            async with migrated_db.async_engine.connect() as connection:
+                assert await connection.scalar(sa.text("select count(*) from item")) == 1
+        """
+    )
+
+    result = items_project.run("-v", "-W", "error", plugins=["asyncio"])
+
+    result.assert_outcomes(passed=2)
+    assert "left open" not in output(result)
+
+
+APPLICATION = """
+import os
+
+import sqlalchemy as sa
+
+engine = sa.create_engine(os.environ["DATABASE_URL"])
+
+def add_item(name):
+    with engine.begin() as connection:
+        assert connection.scalar(sa.text("select count(*) from item")) == 0
+        connection.execute(sa.text("insert into item values (1, :name)"), {"name": name})
+"""
+ASYNC_APPLICATION = """
+import os
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
+
+engine = create_async_engine(os.environ["DATABASE_URL"])
+
+async def add_item(name):
+    async with engine.begin() as connection:
+        assert await connection.scalar(sa.text("select count(*) from item")) == 0
+        await connection.execute(sa.text("insert into item values (1, :name)"), {"name": name})
+"""
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
+def test_an_engine_made_at_import_works_in_every_test(items_project: Project, driver: str) -> None:
+    items_project.ini(f"dbmigrate_env = DATABASE_URL={{url:postgresql+{driver}}}")
+    items_project.write("app.py", APPLICATION)
+    items_project.tests(
+        """
+        import app
+        import pytest
+
+        @pytest.mark.parametrize("number", range(4))
+        @pytest.mark.usefixtures("migrated_db")
+        def test_it(number):
+            assert app.engine.pool.checkedin() == bool(number)
+            app.add_item("lamp")
+            assert app.engine.pool.checkedin() == 1
+        """
+    )
+
+    result = items_project.run("-v", "-W", "error")
+
+    result.assert_outcomes(passed=4)
+    assert "left open" not in output(result)
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+@pytest.mark.parametrize("loop", ["function", "session"])
+def test_an_asynchronous_engine_made_at_import_works_in_every_test(
+    items_project: Project, driver: str, loop: str
+) -> None:
+    items_project.ini(
+        f"""
+        asyncio_mode = auto
+        asyncio_default_fixture_loop_scope = {loop}
+        asyncio_default_test_loop_scope = {loop}
+        dbmigrate_env = DATABASE_URL={{url:postgresql+{driver}}}
+        """
+    )
+    items_project.write("app.py", ASYNC_APPLICATION)
+    items_project.tests(
+        """
+        import app
+        import pytest
+
+        @pytest.mark.parametrize("number", range(4))
+        @pytest.mark.usefixtures("migrated_db")
+        async def test_it(number):
+            await app.add_item("lamp")
+            assert app.engine.pool.checkedin() == 1
+        """
+    )
+
+    result = items_project.run("-v", "-W", "error", plugins=["asyncio"])
+
+    result.assert_outcomes(passed=4)
+    assert "left open" not in output(result)
+    assert "Traceback" not in output(result) + result.stderr.str()
+
+
+def test_a_connection_that_was_never_given_back_disturbs_nobody(items_project: Project) -> None:
+    items_project.ini("dbmigrate_env = DATABASE_URL={url:postgresql+psycopg}")
+    items_project.write("app.py", APPLICATION)
+    items_project.tests(
+        """
+        import app
+        import pytest
+        import sqlalchemy as sa
+
+        held = []
+
+        @pytest.mark.parametrize("number", range(20))
+        @pytest.mark.usefixtures("migrated_db")
+        def test_more_often_than_the_pool_has_room(number):
+            connection = app.engine.connect()
+            connection.execute(sa.text("lock table item"))
+            held.append(connection)
+
+        @pytest.mark.usefixtures("migrated_db")
+        def test_last():
+            app.add_item("lamp")
+            for connection in held:
+                connection.close()
+        """
+    )
+
+    items_project.run("-W", "error").assert_outcomes(passed=21)
+
+
+def test_a_session_left_open_is_closed_by_the_next_test(items_project: Project) -> None:
+    items_project.ini("dbmigrate_env = DATABASE_URL={url:postgresql+psycopg}")
+    items_project.write("app.py", APPLICATION)
+    items_project.tests(
+        """
+        import app
+        import pytest
+        import sqlalchemy as sa
+        from sqlalchemy.orm import scoped_session, sessionmaker
+
+        Session = scoped_session(sessionmaker(app.engine))
+
+        @pytest.mark.parametrize("number", range(3))
+        @pytest.mark.usefixtures("migrated_db")
+        def test_it(number, caplog):
+            Session.remove()
+            assert Session.execute(sa.text("select * from item")).all() == []
+            assert caplog.records == []
+        """
+    )
+
+    items_project.run("-W", "error").assert_outcomes(passed=3)
+
+
+def test_the_order_of_tests_does_not_matter(items_project: Project) -> None:
+    items_project.tests(
+        ALONE
+        + """
+import pytest
+
+@pytest.mark.parametrize("number", range(5))
+def test_database(migrated_db, number): add_to_empty(migrated_db)
+
+@pytest.mark.parametrize("number", range(5))
+def test_unit(number): pass
+"""
+    )
+
+    items_project.run("-p", "randomly", "-p", "no:cacheprovider").assert_outcomes(passed=10)
+
+
+def test_each_try_of_a_flaky_test_has_a_new_database(items_project: Project) -> None:
+    items_project.tests(
+        ALONE
+        + """
+tries = []
+
+def test_it(migrated_db):
+    add_to_empty(migrated_db)
+    tries.append(1)
+    assert len(tries) == 3
+"""
+    )
+
+    result = items_project.run("--reruns=2", plugins=["rerunfailures"])
+
+    assert result.parseoutcomes() == {"passed": 1, "rerun": 2}
+
+
+def test_classes_of_unittest_get_theirs_by_a_mark(items_project: Project) -> None:
+    items_project.tests(
+        ALONE
+        + """
+import unittest
+
+import pytest
+
+@pytest.mark.usefixtures("migrated_db")
+class MarkedTest(unittest.TestCase):
+    def setUp(self):
+        import os, psycopg
+        with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
+            connection.execute("insert into item values (1, 'one')")
+
+    def test_first(self): pass
+
+    def test_second(self): pass
+
+
+class AutouseTest(unittest.TestCase):
+    @pytest.fixture(autouse=True)
+    def database(self, migrated_db):
+        self.database = migrated_db
+
+    def test_first(self): add_to_empty(self.database)
+
+    def test_second(self): add_to_empty(self.database)
+"""
+    )
+    items_project.ini("dbmigrate_env = DATABASE_URL")
+
+    items_project.run().assert_outcomes(passed=4)
+
+
+def test_plain_classes_and_parameters_work(items_project: Project) -> None:
+    items_project.tests(
+        ALONE
+        + """
+import pytest
+
+class TestItems:
+    @pytest.mark.parametrize("name", ["a", "b"])
+    def test_it(self, migrated_db, name): add_to_empty(migrated_db)
+
+    @pytest.fixture(params=[1, 2])
+    def prepared(self, migrated_db, request):
+        add_to_empty(migrated_db)
+        return migrated_db
+
+    def test_prepared(self, prepared):
+        assert prepared.connect().execute("select count(*) from item").fetchone() == (1,)
+"""
+    )
+
+    items_project.run().assert_outcomes(passed=4)
+
+
+def test_a_test_that_destroys_its_database_disturbs_nobody(items_project: Project) -> None:
+    items_project.tests(
+        ALONE
+        + """
+import psycopg
+import pytest
+
+DESTRUCTIONS = [
+    "drop table item cascade",
+    "drop schema public cascade",
+    "alter database {name} set default_transaction_read_only to on",
+    "alter database {name} with allow_connections false",
+    "alter database {name} rename to gone",
+    "drop database {name} with (force)",
+]
+
+@pytest.mark.parametrize("statement", DESTRUCTIONS)
+class TestDestruction:
+    def test_destroy(self, migrated_db, db_server, statement):
+        add_to_empty(migrated_db)
+        is_from_outside = "database" in statement
+        where = db_server.dsn.conninfo() if is_from_outside else migrated_db.dsn
+        with psycopg.connect(where, autocommit=True) as connection:
+            connection.execute(statement.format(name=migrated_db.name))
+
+    def test_next(self, migrated_db, statement): add_to_empty(migrated_db)
+"""
+    )
+
+    items_project.run("-v", "-W", "error").assert_outcomes(passed=12)
+
+
+def test_a_process_that_goes_on_after_its_test_does_not_hold_the_database(
+    items_project: Project,
+) -> None:
+    items_project.tests(
+        ALONE
+        + """
+import subprocess
+import sys
+
+CODE = '''
+import psycopg, sys
+connection = psycopg.connect(sys.argv[1])
+connection.execute("lock table item")
+print("locked", flush=True)
+sys.stdin.read()
+'''
+
+def test_first(migrated_db, request):
+    child = subprocess.Popen(
+        [sys.executable, "-c", CODE, migrated_db.dsn],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )
+    assert child.stdout.readline() == "locked\\n"
+
+def test_second(migrated_db): add_to_empty(migrated_db)
+"""
+    )
+
+    items_project.run().assert_outcomes(passed=2)
+
+
+def test_a_database_longer_lived_than_a_test_is_refused(items_project: Project) -> None:
+    items_project.tests(
+        """
+        import pytest
+
+        @pytest.fixture(scope="module")
+        def shared(migrated_db): pass
+
+        def test_it(shared): pass
+        """
+    )
+
+    result = items_project.run()
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["ScopeMismatch: *function scoped fixture migrated_db *"])

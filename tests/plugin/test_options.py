@@ -1,0 +1,459 @@
+"""Each setting as a user meets it: its three spellings, their order, and what is refused."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from pytest_dbmigrate.settings import SPECS
+from tests.plugin.projects import ITEM_MODEL, Project, block, output, told
+
+SERVERS = "it is auto, docker, embedded or a postgresql:// URL"
+HELP = {spec.name: spec.help for spec in SPECS}
+UNIT_TEST = "def test_it(): pass"
+PARTS = "{url}, {host}, {port}, {user}, {password}, {database}"
+
+
+def refusal(result: pytest.RunResult) -> list[str]:
+    """Return the usage error of a run that ended with nothing else."""
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert output(result).strip() == ""
+    return [line for line in result.errlines if line]
+
+
+def unusable(what: str, help_text: str) -> list[str]:
+    return [f"ERROR: dbmigrate: {what}", f"  to do: {help_text}"]
+
+
+@pytest.mark.parametrize(
+    ("option", "why", "setting"),
+    [
+        ("--db-server=dcoker", SERVERS, "server"),
+        ("--db-server=", SERVERS, "server"),
+        ("--db-server=localhost:5432", SERVERS, "server"),
+        (
+            "--db-server=mysql://localhost/x",
+            "a server's URL starts with postgresql://",
+            "server",
+        ),
+        (
+            "--db-server=postgresql://localhost:99999/x",
+            "the port in the server's URL is not a number below 65536",
+            "server",
+        ),
+        ("--db-server=postgresql:///x", "the URL names no host", "server"),
+        ("--db-timeout=0", "it is a number of seconds above zero", "timeout"),
+        ("--db-timeout=-1", "it is a number of seconds above zero", "timeout"),
+        ("--db-timeout=soon", "it is a number of seconds above zero", "timeout"),
+        ("--db-timeout=inf", "it is a number of seconds above zero", "timeout"),
+        ("--db-keep=sometimes", "it is one of never, failed, always", "keep"),
+        ("--db-check=yes", "it is one of error, warn, off", "check"),
+        ("--db-target=", "it is one word", "target"),
+        ("--db-target=two words", "it is one word", "target"),
+        ("--db-target=--sql", "it is one word", "target"),
+        ("--db-image=", "it is one word", "image"),
+        ("--db-image=two words", "it is one word", "image"),
+        ("--db-compose-service=two words", "it is one word", "compose_service"),
+    ],
+)
+def test_an_option_with_an_unusable_value_is_refused(
+    project: Project, option: str, why: str, setting: str
+) -> None:
+    project.tests(UNIT_TEST)
+
+    result = project.run(option, server="")
+
+    assert refusal(result) == unusable(f"{option} cannot be used: {why}", HELP[setting])
+
+
+@pytest.mark.parametrize(
+    ("option", "setting", "kind"),
+    [
+        ("--db-alembic", "alembic", "file"),
+        ("--db-compose-file", "compose_file", "file"),
+        ("--db-pg-bin", "pg_bin", "folder"),
+    ],
+)
+def test_what_an_option_names_must_exist(
+    project: Project, option: str, setting: str, kind: str
+) -> None:
+    project.tests(UNIT_TEST)
+
+    result = project.run(f"{option}=missing", server="")
+
+    what = f"{option}={project.path / 'missing'} cannot be used: there is no such {kind}"
+    assert refusal(result) == unusable(what, HELP[setting])
+
+
+def test_a_file_is_no_folder_of_programs(project: Project) -> None:
+    project.tests(UNIT_TEST)
+
+    result = project.run("--db-pg-bin=pytest.ini", server="")
+
+    what = f"--db-pg-bin={project.path / 'pytest.ini'} cannot be used: there is no such folder"
+    assert refusal(result) == unusable(what, HELP["pg_bin"])
+
+
+def test_a_compose_service_needs_a_compose_file(project: Project) -> None:
+    project.tests(UNIT_TEST)
+
+    result = project.run("--db-compose-service=db", server="")
+
+    assert refusal(result) == [
+        "ERROR: dbmigrate: dbmigrate_compose_service=db needs a compose file",
+        "  to do: set dbmigrate_compose_file as well, or neither",
+    ]
+
+
+def test_a_server_elsewhere_is_refused(project: Project) -> None:
+    project.tests(UNIT_TEST)
+
+    result = project.run(server="postgresql://ada:secret@db.example.com/shop")
+
+    assert refusal(result) == [
+        "ERROR: dbmigrate: the server at db.example.com is not on this machine",
+        "  tried: postgresql://ada:***@db.example.com:5432/shop, from the option",
+        "  to do: name a server on this machine,",
+        "         or say --db-allow-remote if databases may be created and dropped there",
+    ]
+
+
+def test_a_server_elsewhere_may_be_allowed(project: Project) -> None:
+    project.tests(UNIT_TEST)
+
+    result = project.run("--db-allow-remote", server="postgresql://db.example.com/shop")
+
+    result.assert_outcomes(passed=1)
+
+
+def test_an_allowance_in_the_ini_file_can_be_taken_back(project: Project) -> None:
+    project.ini("dbmigrate_allow_remote = true")
+    project.tests(UNIT_TEST)
+
+    result = project.run("--no-db-allow-remote", server="postgresql://db.example.com/shop")
+
+    assert refusal(result)[0] == (
+        "ERROR: dbmigrate: the server at db.example.com is not on this machine"
+    )
+
+
+@pytest.mark.parametrize("option", ["--db-frseh", "--db-fresh=yes", "--db-serv=embedded"])
+def test_an_option_that_is_none_of_ours_is_pytests_to_refuse(project: Project, option: str) -> None:
+    project.tests(UNIT_TEST)
+
+    result = project.run(option, server="")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*error: *{option.partition('=')[0]}*"])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        (
+            "DBMIGRATE_SERVER",
+            "dcoker",
+            unusable(f"DBMIGRATE_SERVER=dcoker cannot be used: {SERVERS}", HELP["server"]),
+        ),
+        (
+            "DBMIGRATE_FRESH",
+            "maybe",
+            unusable("DBMIGRATE_FRESH=maybe cannot be used: it is true or false", HELP["fresh"]),
+        ),
+        (
+            "DBMIGRATE_ENV",
+            "APP_DB=nowhere",
+            unusable(
+                "DBMIGRATE_ENV cannot be used: 'APP_DB=nowhere' names no part of the address: "
+                + PARTS,
+                HELP["env"],
+            ),
+        ),
+        (
+            "DBMIGRATE_SERVRE",
+            "docker",
+            unusable(
+                "DBMIGRATE_SERVRE is no environment variable of pytest-dbmigrate",
+                "did you mean DBMIGRATE_SERVER?",
+            ),
+        ),
+        (
+            "DBMIGRATE_CONNECTION_STRING",
+            "docker",
+            unusable(
+                "DBMIGRATE_CONNECTION_STRING is no environment variable of pytest-dbmigrate",
+                "known are " + ", ".join(spec.environment for spec in SPECS),
+            ),
+        ),
+    ],
+)
+def test_an_unusable_environment_variable_is_refused(
+    project: Project, monkeypatch: pytest.MonkeyPatch, name: str, value: str, error: list[str]
+) -> None:
+    monkeypatch.setenv(name, value)
+    project.tests(UNIT_TEST)
+
+    assert refusal(project.run(server="")) == error
+
+
+def test_the_variable_between_a_run_and_its_workers_is_not_for_users(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DBMIGRATE_RUN", "/nowhere")
+    project.tests(UNIT_TEST)
+
+    assert refusal(project.run(server=""))[0] == (
+        "ERROR: dbmigrate: DBMIGRATE_RUN is no environment variable of pytest-dbmigrate"
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "section", "value"),
+    [
+        ("pytest.ini", "pytest", "docker"),
+        ("pyproject.toml", "tool.pytest.ini_options", '"docker"'),
+        ("pyproject.toml", "tool.pytest", '"docker"'),
+        ("tox.ini", "pytest", "docker"),
+        ("setup.cfg", "tool:pytest", "docker"),
+    ],
+)
+def test_an_unknown_ini_key_of_ours_is_refused(
+    project: Project, file: str, section: str, value: str
+) -> None:
+    if section == "tool.pytest" and pytest.version_tuple < (9,):
+        pytest.skip("pytest 9 reads this section")
+    (project.path / "pytest.ini").unlink()
+    project.write(file, f"[{section}]\ndbmigrate_servr = {value}\n")
+    project.tests(UNIT_TEST)
+
+    assert refusal(project.run(server="")) == [
+        "ERROR: dbmigrate: dbmigrate_servr is no ini key of pytest-dbmigrate",
+        "  to do: did you mean dbmigrate_server?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("9LIVES", "'9LIVES' is not NAME or NAME=template"),
+        ("APP-DB={url}", "'APP-DB={url}' is not NAME or NAME=template"),
+        ("={url}", "'={url}' is not NAME or NAME=template"),
+        ("APP_DB=", f"'APP_DB=' names no part of the address: {PARTS}"),
+        ("APP_DB={url", f"'APP_DB={{url' names no part of the address: {PARTS}"),
+        ("APP_DB={hots}", f"'APP_DB={{hots}}' has an unknown part; there are {PARTS}"),
+        ("APP_DB={host:x}", f"'APP_DB={{host:x}}' has an unknown part; there are {PARTS}"),
+        (
+            "APP_DB={url:mysql}",
+            "'APP_DB={url:mysql}' has a scheme that is not postgresql or postgresql+...",
+        ),
+    ],
+)
+def test_a_variable_that_cannot_carry_the_address_is_refused(
+    project: Project, line: str, why: str
+) -> None:
+    project.ini(f"dbmigrate_env =\n    DATABASE_URL\n    {line}\n")
+    project.tests(UNIT_TEST)
+
+    assert refusal(project.run(server="")) == unusable(
+        f"dbmigrate_env cannot be used: {why}", HELP["env"]
+    )
+
+
+def test_a_variable_carries_one_value(project: Project) -> None:
+    project.ini("dbmigrate_env =\n    DB={url}\n    DB={host}\n")
+    project.tests(UNIT_TEST)
+
+    assert refusal(project.run(server="")) == [
+        "ERROR: dbmigrate: dbmigrate_env names DB twice",
+        "  to do: keep one of the lines",
+    ]
+
+
+def test_the_header_is_short_where_nothing_was_set(project: Project) -> None:
+    project.tests(UNIT_TEST)
+
+    result = project.run(server="")
+
+    result.assert_outcomes(passed=1)
+    assert told(result) == ["0.1.0"]
+
+
+def test_the_header_shows_what_was_set_and_where(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DBMIGRATE_TIMEOUT", "2.5")
+    project.ini(
+        """
+        dbmigrate_check = warn
+        dbmigrate_alembic = alembic.ini
+        dbmigrate_env =
+            DATABASE_URL
+            PGHOST={host}
+        """
+    )
+    project.tests(UNIT_TEST)
+
+    result = project.run("--db-fresh", server="postgresql://ada:secret@localhost/shop")
+
+    result.assert_outcomes(passed=1)
+    assert told(result)[0] == (
+        "0.1.0, server=postgresql://ada:***@localhost/shop (option), fresh=True (option), "
+        f"check=warn (ini), alembic={project.path / 'alembic.ini'} (ini), "
+        "timeout=2.5 (environment), env=DATABASE_URL,PGHOST (ini)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("pytest.ini", "[pytest]\ndbmigrate_timeout = 7\ndbmigrate_env =\n  A\n  B={port}\n"),
+        (
+            "pyproject.toml",
+            '[tool.pytest.ini_options]\ndbmigrate_timeout = 7\ndbmigrate_env = ["A", "B={port}"]\n',
+        ),
+        (
+            "pyproject.toml",
+            '[tool.pytest]\ndbmigrate_timeout = "7"\ndbmigrate_env = ["A", "B={port}"]\n',
+        ),
+    ],
+)
+def test_settings_are_read_from_every_kind_of_ini_file(
+    project: Project, file: str, text: str
+) -> None:
+    if "[tool.pytest]" in text and pytest.version_tuple < (9,):
+        pytest.skip("pytest 9 reads this section")
+    (project.path / "pytest.ini").unlink()
+    project.write(file, text)
+    project.tests(UNIT_TEST)
+
+    result = project.run(server="embedded")
+
+    result.assert_outcomes(passed=1)
+    assert told(result) == ["0.1.0, server=embedded (option), timeout=7.0 (ini), env=A,B (ini)"]
+
+
+@pytest.mark.parametrize(
+    ("option", "variable", "header", "applied"),
+    [
+        ("first", "second", "target=first (option)", "1 revision"),
+        (None, "second", "target=second (environment)", "2 revisions"),
+        (None, None, "target=third (ini)", "3 revisions"),
+    ],
+)
+def test_an_option_goes_before_the_environment_and_that_before_the_ini_file(
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    option: str | None,
+    variable: str | None,
+    header: str,
+    applied: str,
+) -> None:
+    for revision in ("first", "second", "third", "fourth"):
+        project.revision(revision, "pass")
+    project.ini("dbmigrate_target = third")
+    if variable:
+        monkeypatch.setenv("DBMIGRATE_TARGET", variable)
+    project.tests("def test_it(migrated_db): pass")
+
+    result = project.run(*([f"--db-target={option}"] if option else []))
+
+    result.assert_outcomes(passed=1)
+    assert header in told(result)[0]
+    assert told(result)[2].startswith(f"fresh: {applied} applied in ")
+
+
+def test_an_empty_option_overrides_the_ini_file(items_project: Project) -> None:
+    items_project.ini("dbmigrate_alembic = elsewhere/alembic.ini")
+    items_project.write("elsewhere/alembic.ini", "[alembic]\nscript_location = nowhere\n")
+    items_project.tests("def test_it(migrated_db): pass")
+
+    result = items_project.run("--db-alembic=")
+
+    result.assert_outcomes(passed=1)
+
+
+def test_a_relative_path_in_the_ini_file_starts_at_the_ini_file(project: Project) -> None:
+    project.ini("dbmigrate_alembic = alembic.ini")
+    (project.path / "sub").mkdir()
+    project.write("sub/test_it.py", UNIT_TEST)
+    project.pytester.chdir()
+
+    result = project.pytester.run(
+        *("sh", "-c", 'cd sub && exec "$@"', "sh"), *project.command(server="embedded")
+    )
+
+    assert result.ret == pytest.ExitCode.OK
+    assert f"alembic={project.path / 'alembic.ini'} (ini)" in told(result)[0]
+
+
+def test_a_relative_path_in_an_option_starts_at_the_working_folder(project: Project) -> None:
+    (project.path / "sub").mkdir()
+    project.write("sub/test_it.py", UNIT_TEST)
+
+    result = project.pytester.run(
+        *("sh", "-c", 'cd sub && exec "$@"', "sh"),
+        *project.command("--db-alembic=../alembic.ini", server="embedded"),
+    )
+
+    assert result.ret == pytest.ExitCode.OK
+    assert f"alembic={project.path / 'alembic.ini'} (option)" in told(result)[0]
+
+
+def test_fresh_is_what_every_run_does(items_project: Project) -> None:
+    items_project.tests("def test_it(migrated_db): pass")
+
+    result = items_project.run("--db-fresh")
+
+    result.assert_outcomes(passed=1)
+
+
+def test_the_check_can_be_chosen_in_the_environment(
+    items_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items_project.models(ITEM_MODEL + 'sa.Table("lost", metadata, sa.Column("id", sa.Integer))\n')
+    monkeypatch.setenv("DBMIGRATE_CHECK", "warn")
+    items_project.tests("def test_it(migrated_db): pass")
+
+    result = items_project.run()
+
+    result.assert_outcomes(passed=1)
+    assert "the models have table lost; no migration adds it" in output(result)
+
+
+def test_programs_that_do_not_run_are_refused(items_project: Project) -> None:
+    programs = items_project.path / "programs"
+    programs.mkdir()
+    items_project.tests("def test_it(migrated_db): pass")
+
+    result = items_project.run(f"--db-pg-bin={programs}", server="embedded")
+
+    result.assert_outcomes(errors=1)
+    assert block(result, "dbmigrate: no database").splitlines() == [
+        f"{programs} has no programs of PostgreSQL 15 or newer",
+        f"  tried: {programs} (dbmigrate_pg_bin): no initdb and postgres that run",
+        "  to do: set dbmigrate_pg_bin to a folder with initdb and postgres, or not at all",
+    ]
+
+
+def test_a_server_that_does_not_answer_is_waited_for_as_long_as_was_said(
+    items_project: Project,
+) -> None:
+    """The port is taken by a socket that does not listen."""
+    items_project.tests("def test_it(migrated_db): pass")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+
+        result = items_project.run(
+            "--db-timeout=0.2", server=f"postgresql://ada:secret@127.0.0.1:{port}/shop"
+        )
+
+    result.assert_outcomes(errors=1)
+    address = f"postgresql://ada:***@127.0.0.1:{port}/shop"
+    refused = f'connection to server at "127.0.0.1", port {port} failed: Connection refused'
+    assert block(result, "dbmigrate: no database").splitlines()[:3] == [
+        "the url server does not accept queries",
+        f"  tried: connecting to {address} for up to 0.2 s",
+        f"         connection failed: {refused}",
+    ]

@@ -1,0 +1,185 @@
+"""The documentation agrees with the code, with the files it links to, and with itself."""
+
+from __future__ import annotations
+
+import ast
+import re
+import runpy
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from pytest_dbmigrate.settings import SPECS
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md")])
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+BLOCK = re.compile(r"^ *```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+SETTING = re.compile(r"--(?:no-)?db-[a-z][a-z-]*|\bdbmigrate_[a-z]\w*|\bDBMIGRATE_[A-Z]\w*")
+NO_SETTINGS = {"DBMIGRATE_PG15_BIN"}  # tox.ini's
+REQUIREMENT = re.compile(r"([A-Za-z0-9-]+)(?:\[[a-z,]+\])?>=([\d.]+)(; .*)?")
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what a link to a heading of the page may end in."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def broken_links(page: Path) -> Iterator[str]:
+    """Yield the relative links of the page that lead nowhere."""
+    for link in LINK.findall(page.read_text()):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path) if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            yield link
+
+
+def test_the_page_of_options_is_the_one_made_from_the_settings() -> None:
+    made = runpy.run_path(str(ROOT / "docs/options.py"))["page"]()
+
+    assert (ROOT / "docs/options.md").read_text() == made, "run `make docs-options`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    assert list(broken_links(page)) == []
+
+
+def test_every_page_of_the_guide_is_in_its_index() -> None:
+    linked = LINK.findall((ROOT / "docs/index.md").read_text())
+
+    assert sorted(linked) == sorted(
+        page.name for page in (ROOT / "docs").glob("*.md") if page.name != "index.md"
+    )
+
+
+def spellings() -> set[str]:
+    """Return every way to write a setting."""
+    found = {name for spec in SPECS for name in (spec.ini, spec.environment)}
+    found |= {spec.option for spec in SPECS if spec.has_option}
+    return found | {f"--no-{spec.option[2:]}" for spec in SPECS if spec.kind == "flag"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_setting_that_is_named_exists(page: Path) -> None:
+    assert set(SETTING.findall(page.read_text())) - spellings() - NO_SETTINGS == set()
+
+
+def blocks(wanted: str) -> Iterator[Any]:
+    """Yield the fenced blocks in a language, named by page and line."""
+    for page in PAGES:
+        text = page.read_text()
+        for match in BLOCK.finditer(text):
+            if match[1] == wanted:
+                line = text.count("\n", 0, match.start()) + 1
+                yield pytest.param(dedent(match[2]), id=f"{page.name}:{line}")
+
+
+@pytest.mark.parametrize("text", list(blocks("python")))
+def test_python_in_the_pages_is_python(text: str) -> None:
+    ast.parse(text)
+
+
+@pytest.mark.parametrize("text", list(blocks("toml")))
+def test_toml_in_the_pages_is_toml(text: str) -> None:
+    assert tomllib.loads(text)
+
+
+def raised() -> list[str]:
+    """Return what the package's own errors begin with; `...` is what varies."""
+    errors = ast.parse((ROOT / "pytest_dbmigrate/errors.py").read_text())
+    kinds = {node.name for node in errors.body if isinstance(node, ast.ClassDef)}
+    return sorted(
+        {
+            text
+            for path in (ROOT / "pytest_dbmigrate").rglob("*.py")
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+            if node.func.id in kinds and node.args
+            for text in literals(node.args[0])
+            if text.strip(". ")
+        }
+    )
+
+
+def literals(node: ast.expr) -> list[str]:
+    """Return the texts that an expression may have; what it fills in is `...`."""
+    if isinstance(node, ast.IfExp):
+        return literals(node.body) + literals(node.orelse)
+    if isinstance(node, ast.JoinedStr):
+        return ["".join(text for value in node.values for text in literals(value)[:1])]
+    return [str(node.value)] if isinstance(node, ast.Constant) else ["..."]
+
+
+@pytest.mark.parametrize("text", raised())
+def test_every_message_of_an_error_is_explained(text: str) -> None:
+    explained = [message.replace("...", " ").split() for message in messages()]
+    words = text.replace("...", " ").split()
+
+    assert [one for one in explained if one and is_within(one, words)] != [], text
+
+
+def is_within(few: list[str], many: list[str]) -> bool:
+    """Return whether the words occur in this order among the others."""
+    rest = iter(many)
+    return all(word in rest for word in few)
+
+
+def messages() -> list[str]:
+    """Return the messages that docs/errors.md explains; `...` is what varies."""
+    text = (ROOT / "docs/errors.md").read_text()
+    cells = re.findall(r"^\| (`.*?`) \|", text, re.MULTILINE)
+    return [message for cell in cells for message in re.findall(r"`([^`]*)`", cell)]
+
+
+@pytest.mark.parametrize("message", messages())
+def test_a_message_that_is_explained_is_one_of_the_plugins(message: str) -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "pytest_dbmigrate").rglob("*.py"))
+    code = re.sub(r'"\s*\n\s*f?"', "", sources)  # a message may be made of several literals
+
+    assert [part for part in message.split("...") if part.strip() not in code] == []
+
+
+def lower_bounds() -> dict[tuple[str, str], str]:
+    """Return the lower bound of each requirement of the package and its extras, by marker."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    found: dict[tuple[str, str], str] = {}
+    for line in [*project["dependencies"], *extras["embedded"], *extras["xdist"]]:
+        match = REQUIREMENT.fullmatch(line)
+        assert match is not None, line
+        found[match[1], match[3] or ""] = match[2]
+    return found
+
+
+def pins() -> dict[tuple[str, str], str]:
+    """Return the versions of .ci/lowest.txt, by name and marker."""
+    lines = (ROOT / ".ci/lowest.txt").read_text().splitlines()
+    pinned: dict[tuple[str, str], str] = {}
+    for line in lines:
+        if not line.startswith("#"):
+            requirement, _, marker = line.partition(";")
+            name, _, version = requirement.partition("==")
+            pinned[name, f";{marker}" if marker else ""] = version
+    return pinned
+
+
+def test_the_lowest_versions_that_are_tried_are_the_lowest_allowed() -> None:
+    bounds = lower_bounds()
+    bounds.pop(
+        ("psycopg", "")
+    )  # the extra's bound, with a wheel for each Python, is the higher one
+
+    assert {key: version.removesuffix(".0") for key, version in pins().items()} == bounds

@@ -1,0 +1,406 @@
+"""Option > environment > ini > default, for every setting; and no nonsense is accepted."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_dbmigrate.dsn import Dsn, Secret
+from pytest_dbmigrate.errors import SettingError
+from pytest_dbmigrate.settings import SPECS, EnvVariable, Settings, Spec, resolve
+
+URL = "postgresql://ann:s3cret@127.0.0.1:5433/shop"
+REMOTE = "postgresql://ann:s3cret@db.example.com/shop"
+NONSENSE = "--no such thing--"
+PATHS = ("FILE", "FOLDER")
+WORDS = ("one", "two", "three")
+PARTS = "{url}, {host}, {port}, {user}, {password}, {database}"
+
+with_default = pytest.mark.parametrize(
+    "spec", [spec for spec in SPECS if spec.default], ids=lambda spec: spec.name
+)
+without_default = pytest.mark.parametrize(
+    "spec",
+    [spec for spec in SPECS if not spec.default and spec.kind == "text"],
+    ids=lambda spec: spec.name,
+)
+every_setting = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
+
+
+def samples(spec: Spec, folder: Path) -> list[str]:
+    """Return usable values of a setting, all different."""
+    if spec.kind == "flag":
+        return ["true", "false"]
+    if spec.kind == "lines":
+        return [word.upper() for word in WORDS]
+    if spec.metavar == "FILE":
+        return [_made(folder / word, Path.touch) for word in WORDS]
+    if spec.metavar == "FOLDER":
+        return [_made(folder / word, Path.mkdir) for word in WORDS]
+    if spec.metavar == "SECONDS":
+        return ["1", "2.5", "3"]
+    if "|" in spec.metavar:
+        return [word if word.islower() else URL for word in spec.metavar.split("|")]
+    return list(WORDS)
+
+
+def _made(path: Path, make: Any) -> str:
+    make(path)
+    return str(path)
+
+
+def resolved(
+    root: Path,
+    option: dict[str, str] | None = None,
+    environ: dict[str, str] | None = None,
+    ini: dict[str, Any] | None = None,
+) -> Settings:
+    """Return the settings of a project in `root`; all paths start there."""
+    return resolve(root, option or {}, environ or {}, ini or {}, ini_folder=root, start=root)
+
+
+def refusal(root: Path, **said: dict[str, Any]) -> list[str]:
+    """Return the lines with which these settings are refused."""
+    with pytest.raises(SettingError) as refused:
+        resolved(root, **said)
+    return str(refused.value).splitlines()
+
+
+def beside(spec: Spec, folder: Path) -> dict[str, str]:
+    """Return the options that a setting cannot do without."""
+    if spec.name != "compose_service":
+        return {}
+    return {"compose_file": _made(folder / "compose.yaml", Path.touch)}
+
+
+@every_setting
+def test_a_setting_is_the_default_where_nobody_says_otherwise(spec: Spec, tmp_path: Path) -> None:
+    settings = resolved(tmp_path)
+    assert (getattr(settings, spec.name), settings.sources[spec.name]) == (spec.default, "default")
+
+
+@every_setting
+def test_the_ini_goes_before_the_default(spec: Spec, tmp_path: Path) -> None:
+    value = samples(spec, tmp_path)[-1]
+    settings = resolved(tmp_path, beside(spec, tmp_path), ini={spec.ini: value})
+    assert (str(getattr(settings, spec.name)), settings.sources[spec.name]) == (
+        str(parsed(spec, value)),
+        "ini",
+    )
+
+
+@every_setting
+def test_the_environment_goes_before_the_ini(spec: Spec, tmp_path: Path) -> None:
+    first, second, *_ = samples(spec, tmp_path)
+    settings = resolved(
+        tmp_path, beside(spec, tmp_path), {spec.environment: first}, {spec.ini: second}
+    )
+    assert (getattr(settings, spec.name), settings.sources[spec.name]) == (
+        parsed(spec, first),
+        "environment",
+    )
+
+
+@every_setting
+def test_the_option_goes_before_the_environment_and_the_ini(spec: Spec, tmp_path: Path) -> None:
+    first, second, *rest = samples(spec, tmp_path)
+    settings = resolved(
+        tmp_path,
+        {**beside(spec, tmp_path), spec.name: first},
+        {spec.environment: second},
+        {spec.ini: (rest or [second])[0]},
+    )
+    assert (getattr(settings, spec.name), settings.sources[spec.name]) == (
+        parsed(spec, first),
+        "option",
+    )
+
+
+def parsed(spec: Spec, value: str) -> Any:
+    return (spec.parse(value),) if spec.kind == "lines" else spec.parse(value)
+
+
+@every_setting
+def test_nonsense_in_an_option_is_refused(spec: Spec, tmp_path: Path) -> None:
+    first, *rest = refusal(tmp_path, option={spec.name: NONSENSE})
+    assert first.startswith(f"{spec.option}{_nonsense(spec, tmp_path)} cannot be used: ")
+    assert rest == [f"  to do: {spec.help}"]
+
+
+@every_setting
+def test_nonsense_in_the_environment_is_refused(spec: Spec, tmp_path: Path) -> None:
+    first, *rest = refusal(tmp_path, environ={spec.environment: NONSENSE})
+    assert first.startswith(f"{spec.environment}{_nonsense(spec, tmp_path)} cannot be used: ")
+    assert rest == [f"  to do: {spec.help}"]
+
+
+@every_setting
+def test_nonsense_in_the_ini_is_refused(spec: Spec, tmp_path: Path) -> None:
+    said = [NONSENSE] if spec.kind == "lines" else NONSENSE
+    first, *rest = refusal(tmp_path, ini={spec.ini: said})
+    assert first.startswith(f"{spec.ini}{_nonsense(spec, tmp_path)} cannot be used: ")
+    assert rest == [f"  to do: {spec.help}"]
+
+
+def _nonsense(spec: Spec, root: Path) -> str:
+    if spec.kind == "lines":
+        return ""
+    return f"={root / NONSENSE if spec.metavar in PATHS else NONSENSE}"
+
+
+@without_default
+def test_an_empty_option_overrides_the_ini(spec: Spec, tmp_path: Path) -> None:
+    said = {spec.ini: samples(spec, tmp_path)[0]}
+    settings = resolved(tmp_path, {**beside(spec, tmp_path), spec.name: ""}, ini=said)
+    assert (getattr(settings, spec.name), settings.sources[spec.name]) == ("", "option")
+
+
+@without_default
+def test_an_empty_environment_variable_overrides_the_ini(spec: Spec, tmp_path: Path) -> None:
+    said = {spec.ini: samples(spec, tmp_path)[0]}
+    settings = resolved(tmp_path, beside(spec, tmp_path), {spec.environment: ""}, said)
+    assert (getattr(settings, spec.name), settings.sources[spec.name]) == ("", "environment")
+
+
+@with_default
+def test_a_setting_that_needs_a_value_refuses_an_empty_one(spec: Spec, tmp_path: Path) -> None:
+    first, *_ = refusal(tmp_path, option={spec.name: ""})
+    assert first.startswith(f"{spec.option}= cannot be used: ")
+
+
+def test_an_empty_environment_variable_empties_the_list_in_the_ini(tmp_path: Path) -> None:
+    settings = resolved(
+        tmp_path, environ={"DBMIGRATE_ENV": ""}, ini={"dbmigrate_env": ["DATABASE_URL"]}
+    )
+    assert settings.env == ()
+
+
+@every_setting
+def test_a_setting_has_the_same_name_everywhere(spec: Spec) -> None:
+    assert spec.name in {field.name for field in fields(Settings)}
+    assert (spec.option, spec.ini, spec.environment) == (
+        "--db-" + spec.name.replace("_", "-"),
+        "dbmigrate_" + spec.name,
+        "DBMIGRATE_" + spec.name.upper(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("server", "oracle", "it is auto, docker, embedded or a postgresql:// URL"),
+        ("server", "mysql://localhost/", "a server's URL starts with postgresql://"),
+        ("server", "postgresql:///shop", "the URL names no host"),
+        (
+            "server",
+            "postgresql://localhost:port/",
+            "the port in the server's URL is not a number below 65536",
+        ),
+        ("allow_remote", "maybe", "it is true or false"),
+        ("keep", "sometimes", "it is one of never, failed, always"),
+        ("check", "ignore", "it is one of error, warn, off"),
+        ("target", "two words", "it is one word"),
+        ("image", "-v", "it is one word"),
+        ("timeout", "0", "it is a number of seconds above zero"),
+        ("timeout", "-1", "it is a number of seconds above zero"),
+        ("timeout", "nan", "it is a number of seconds above zero"),
+        ("timeout", "soon", "it is a number of seconds above zero"),
+    ],
+)
+def test_a_refusal_says_what_the_setting_can_be(
+    name: str, value: str, said: str, tmp_path: Path
+) -> None:
+    spec = next(spec for spec in SPECS if spec.name == name)
+    assert refusal(tmp_path, option={name: value}) == [
+        f"{spec.option}={value} cannot be used: {said}",
+        f"  to do: {spec.help}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("alembic", "file"), ("compose_file", "file"), ("pg_bin", "folder")]
+)
+def test_a_path_that_leads_nowhere_is_named_in_full(name: str, kind: str, tmp_path: Path) -> None:
+    spec = next(spec for spec in SPECS if spec.name == name)
+    assert refusal(tmp_path, option={name: "no/where"})[0] == (
+        f"{spec.option}={tmp_path}/no/where cannot be used: there is no such {kind}"
+    )
+
+
+def test_a_refused_url_is_named_without_its_password(tmp_path: Path) -> None:
+    assert refusal(tmp_path, option={"server": "postgresql://ann:s3/cr@et@localhost/"})[0] == (
+        "--db-server=postgresql://ann:***@localhost/ cannot be used: "
+        "the port in the server's URL is not a number below 65536"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("1X", "'1X' is not NAME or NAME=template"),
+        ("DB = {host}", "'DB = {host}' is not NAME or NAME=template"),
+        ("DATABASE-URL", "'DATABASE-URL' is not NAME or NAME=template"),
+        ("DB=postgres", f"'DB=postgres' names no part of the address: {PARTS}"),
+        ("DB={dbname}", f"'DB={{dbname}}' has an unknown part; there are {PARTS}"),
+        ("DB={host:x}", f"'DB={{host:x}}' has an unknown part; there are {PARTS}"),
+        (
+            "DB={url:mysql}",
+            "'DB={url:mysql}' has a scheme that is not postgresql or postgresql+...",
+        ),
+    ],
+)
+def test_a_line_that_is_no_variable_is_refused(line: str, said: str, tmp_path: Path) -> None:
+    first, *_ = refusal(tmp_path, ini={"dbmigrate_env": ["DATABASE_URL", line]})
+    assert first == f"dbmigrate_env cannot be used: {said}"
+
+
+def test_an_unknown_environment_variable_is_refused_with_a_suggestion(tmp_path: Path) -> None:
+    assert refusal(tmp_path, environ={"DBMIGRATE_SEVRER": "docker"}) == [
+        "DBMIGRATE_SEVRER is no environment variable of pytest-dbmigrate",
+        "  to do: did you mean DBMIGRATE_SERVER?",
+    ]
+
+
+def test_an_unknown_ini_key_is_refused_with_a_suggestion(tmp_path: Path) -> None:
+    assert refusal(tmp_path, ini={"dbmigrate_compose_flie": "compose.yaml"}) == [
+        "dbmigrate_compose_flie is no ini key of pytest-dbmigrate",
+        "  to do: did you mean dbmigrate_compose_file?",
+    ]
+
+
+def test_an_unknown_name_that_resembles_none_is_refused_with_all_there_are(tmp_path: Path) -> None:
+    assert refusal(tmp_path, environ={"DBMIGRATE_ZZZZZZZZZZZZZZZZZZ": "1"}) == [
+        "DBMIGRATE_ZZZZZZZZZZZZZZZZZZ is no environment variable of pytest-dbmigrate",
+        f"  to do: known are {', '.join(spec.environment for spec in SPECS)}",
+    ]
+
+
+def test_names_of_others_are_none_of_our_business(tmp_path: Path) -> None:
+    settings = resolved(tmp_path, environ={"DATABASE_URL": "x"}, ini={"markers": "x"})
+    assert settings.changed() == []
+
+
+def test_a_path_from_the_command_line_starts_where_the_command_was_given(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/alembic.ini").touch()
+    settings = resolve(tmp_path, {"alembic": "alembic.ini"}, {}, {}, start=tmp_path / "sub")
+    assert settings.alembic == str(tmp_path / "sub/alembic.ini")
+
+
+def test_a_path_from_the_ini_starts_at_the_ini_file(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/alembic.ini").touch()
+    ini = {"dbmigrate_alembic": "alembic.ini"}
+    settings = resolve(tmp_path, {}, {}, ini, ini_folder=tmp_path / "sub", start=tmp_path)
+    assert settings.alembic == str(tmp_path / "sub/alembic.ini")
+
+
+@pytest.mark.parametrize("spelled", ["1", "true", "True", "YES", "on"])
+def test_a_flag_is_switched_on_in_each_usual_spelling(spelled: str, tmp_path: Path) -> None:
+    assert resolved(tmp_path, environ={"DBMIGRATE_FRESH": spelled}).fresh is True
+
+
+@pytest.mark.parametrize("spelled", ["0", "false", "False", "NO", "off", ""])
+def test_a_flag_is_switched_off_in_each_usual_spelling(spelled: str, tmp_path: Path) -> None:
+    ini = {"dbmigrate_fresh": "true"}
+    assert resolved(tmp_path, environ={"DBMIGRATE_FRESH": spelled}, ini=ini).fresh is False
+
+
+def test_a_variable_named_twice_is_refused(tmp_path: Path) -> None:
+    assert refusal(tmp_path, ini={"dbmigrate_env": ["A={host}", "B", "A"]}) == [
+        "dbmigrate_env names A twice",
+        "  to do: keep one of the lines",
+    ]
+
+
+def test_a_service_without_its_compose_file_is_refused(tmp_path: Path) -> None:
+    assert refusal(tmp_path, option={"compose_service": "db"}) == [
+        "dbmigrate_compose_service=db needs a compose file",
+        "  to do: set dbmigrate_compose_file as well, or neither",
+    ]
+
+
+def test_a_server_on_another_machine_is_refused(tmp_path: Path) -> None:
+    assert refusal(tmp_path, environ={"DBMIGRATE_SERVER": REMOTE}) == [
+        "the server at db.example.com is not on this machine",
+        "  tried: postgresql://ann:***@db.example.com:5432/shop, from the environment",
+        "  to do: name a server on this machine,",
+        "         or say --db-allow-remote if databases may be created and dropped there",
+    ]
+
+
+def test_a_server_on_another_machine_is_taken_if_that_is_allowed(tmp_path: Path) -> None:
+    settings = resolved(tmp_path, {"server": REMOTE, "allow_remote": "true"})
+    assert settings.server == REMOTE
+
+
+def test_what_is_not_a_default_is_shown_with_its_source_and_without_its_password(
+    tmp_path: Path,
+) -> None:
+    settings = resolved(
+        tmp_path,
+        {"server": URL},
+        {"DBMIGRATE_TIMEOUT": "5"},
+        {"dbmigrate_env": ["DATABASE_URL", "APP_DB={url:postgresql+asyncpg}"]},
+    )
+    assert settings.changed() == [
+        "server=postgresql://ann:***@127.0.0.1:5433/shop (option)",
+        "timeout=5.0 (environment)",
+        "env=DATABASE_URL,APP_DB (ini)",
+    ]
+
+
+def test_the_repr_of_the_settings_hides_the_password(tmp_path: Path) -> None:
+    assert "s3cret" not in repr(resolved(tmp_path, {"server": URL}))
+
+
+DSN = Dsn("127.0.0.1", 5433, "ann", Secret("s3/cret"), "shop")
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("DB", "postgresql://ann:s3%2Fcret@127.0.0.1:5433/shop"),
+        ("DB={url}", "postgresql://ann:s3%2Fcret@127.0.0.1:5433/shop"),
+        ("DB={url:postgres}", "postgres://ann:s3%2Fcret@127.0.0.1:5433/shop"),
+        ("DB={url:postgresql+asyncpg}", "postgresql+asyncpg://ann:s3%2Fcret@127.0.0.1:5433/shop"),
+        ("DB={url}?application_name=x", f"{DSN.url()}?application_name=x"),
+        ("DB={host}", "127.0.0.1"),
+        ("DB={port}", "5433"),
+        ("DB={user}", "ann"),
+        ("DB={password}", "s3/cret"),
+        ("DB={database}", "shop"),
+        ("DB={user}@{host}:{port}/{database}", "ann@127.0.0.1:5433/shop"),
+    ],
+)
+def test_a_variables_template_is_filled_with_the_address(line: str, value: str) -> None:
+    assert EnvVariable.parse(line).value(DSN) == value
+
+
+@given(
+    st.builds(
+        Dsn,
+        host=st.just("127.0.0.1"),
+        port=st.integers(1, 65535),
+        user=st.text(min_size=1),
+        password=st.text(st.characters(exclude_categories=["Cs"])).map(Secret),
+        dbname=st.text(min_size=1),
+    )
+)
+def test_each_part_of_any_address_arrives_unchanged(dsn: Dsn) -> None:
+    filled = {
+        part: EnvVariable.parse(f"X={{{part}}}").value(dsn)
+        for part in ("host", "port", "user", "password", "database")
+    }
+    assert filled == {
+        "host": dsn.host,
+        "port": str(dsn.port),
+        "user": dsn.user,
+        "password": dsn.password,
+        "database": dsn.dbname,
+    }
