@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from pytest_dbmigrate.migrations.migrator import Child
     from pytest_dbmigrate.migrations.source import Source
 
-Heard = Callable[[], None]
 CONTROL = "control"
 _CHILD = "child"
 
@@ -46,10 +45,7 @@ class _Opened:
 
 
 class Session:
-    """One process's way from the settings to a test's database.
-
-    `heard` is called after each note in the run's journal, to show it while it is new.
-    """
+    """One process's way from the settings to a test's database."""
 
     def __init__(
         self,
@@ -57,13 +53,11 @@ class Session:
         run: Run,
         worker: str,
         folders: tuple[Path, ...],
-        heard: Heard = lambda: None,
     ) -> None:
         self.settings = settings
         self.run = run
         self.worker = worker
         self._folders = folders
-        self._heard = heard
         self._opened: _Opened | None = None
         self._failure: DbmigrateError | None = None
         self._address: start.Address | None = None
@@ -78,7 +72,6 @@ class Session:
         from pytest_dbmigrate.databases import names
 
         self._address = self._address or start.settle(self.settings, self.run)
-        self._heard()
         return self._address.dsn.at(names.lease(self.run.id, self.worker))
 
     def server(self) -> Server:
@@ -86,7 +79,6 @@ class Session:
         if self._server is None:
             with self._failing_for_good():
                 self._server = start.server(self.settings, self.run)
-            self._heard()
         return self._server
 
     def prepare(self) -> tuple[Lease, Pools]:
@@ -110,7 +102,7 @@ class Session:
         if name_leaks:
             leaked = lease.leaked(pools)
             if leaked:
-                self._note("leaked", test=test, connections=leaked)
+                self.run.note("leaked", test=test, connections=leaked)
         lease.release(pools)
 
     @property
@@ -129,7 +121,7 @@ class Session:
             return ""
         self.run.keep()
         line = self.run.psql(dsn)
-        self._note("kept", line=line)
+        self.run.note("kept", line=line)
         return line
 
     def passwords(self) -> list[str]:
@@ -159,7 +151,7 @@ class Session:
         except DbmigrateError as error:
             if self._failure is None:
                 self._failure = error
-                self._note("failed", error=as_record(error))
+                self.run.note("failed", error=as_record(error))
             raise
 
     def _open(self) -> _Opened:
@@ -216,11 +208,11 @@ class Session:
                 "target": self.settings.target,
                 "check": self.settings.check != "off",
             }
-            self._note("migrating", source=str(found))
+            self.run.note("migrating", source=str(found))
             began = time.monotonic()
             with contextlib.closing(ahead or Child(found.folder)) as child:
                 result = child.migrate(job, self._follow, meanwhile=_import_sqlalchemy)
-            self._note("migrated", seconds=time.monotonic() - began, heads=result["heads"])
+            self.run.note("migrated", seconds=time.monotonic() - began, heads=result["heads"])
             self._judge(result)
             return {"heads": result["heads"]}
 
@@ -229,7 +221,7 @@ class Session:
     def _follow(self, message: Message) -> None:
         if message["type"] in ("plan", "started", "done"):
             facts = {key: value for key, value in message.items() if key != "type"}
-            self._note(message["type"], **facts)
+            self.run.note(message["type"], **facts)
 
     def _judge(self, result: Message) -> None:
         from pytest_dbmigrate.schema import render
@@ -239,11 +231,7 @@ class Session:
         if found and self.settings.check == "error":
             raise render.drift(found)
         sentences = [render.sentence(difference) for difference in found]
-        self._note("checked", differences=sentences, unchecked=result["unchecked"])
-
-    def _note(self, kind: str, **facts: Any) -> None:
-        self.run.note(kind, **facts)
-        self._heard()
+        self.run.note("checked", differences=sentences, unchecked=result["unchecked"])
 
 
 def _import_sqlalchemy() -> None:

@@ -46,11 +46,13 @@ class Narrator:
     def follow(self, run: Run) -> None:
         """Begin to tell the journal of a run."""
         self._run = run
+        run.listen(self.show)
 
     def show(self) -> None:
         """Tell what has been noted since the last call."""
-        if self._run is None or not self._shows:
-            return
+        has_terminal = self._config.pluginmanager.hasplugin("terminalreporter")
+        if self._run is None or not self._shows or not has_terminal:
+            return  # what is noted before there is a terminal is told later
         notes, self._offset = self._run.notes(self._offset)
         for note in notes:
             tell = getattr(self, "_tell_" + note["kind"], None)
@@ -78,6 +80,9 @@ class Narrator:
         first, *rest = failure.lines()
         terminal.write_line(first, red=True, bold=True)
         _write_lines(terminal, rest)
+
+    def _tell_choosing(self, _note: dict[str, Any]) -> None:
+        self._update("looking for a server ...")
 
     def _tell_starting(self, note: dict[str, Any]) -> None:
         self._update(f"starting a server ({note['kind_of_server']}) ...")

@@ -71,9 +71,7 @@ class State:
                 current = run.Run.join(self.run_folder)
             worker = os.environ["PYTEST_XDIST_WORKER"] if self.is_worker else "main"
             self.narrator.follow(current)
-            self._session = Session(
-                self.settings, current, worker, self._folders(), self.narrator.show
-            )
+            self._session = Session(self.settings, current, worker, self._folders())
         return self._session
 
     def set_environ(self) -> None:

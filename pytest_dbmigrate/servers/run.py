@@ -41,6 +41,7 @@ class Run:
     def __init__(self, folder: Path, lock: int | None) -> None:
         self.folder = folder
         self.id = folder.name
+        self._listener: Callable[[], None] = lambda: None
         self._lock = lock
 
     @classmethod
@@ -85,6 +86,10 @@ class Run:
         """Write a value that other processes of the run read whole or not at all."""
         guardian.write_private(self.folder / name, json.dumps(value))
 
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Have `listener` called after each note of this process, while it is new."""
+        self._listener = listener
+
     def note(self, kind: str, **facts: Any) -> None:
         """Append one line to the journal."""
         line = json.dumps({"kind": kind, **facts}) + "\n"
@@ -94,6 +99,7 @@ class Run:
             os.write(file, line.encode())
         finally:
             os.close(file)
+        self._listener()
 
     def notes(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
         """Return the journal's lines from `offset` on, and the offset to go on from."""
@@ -154,7 +160,9 @@ class Run:
         file = self.folder / "pgpass"
         secret = dsn.password.replace("\\", "\\\\").replace(":", "\\:")
         guardian.write_private(file, f"*:*:*:*:{secret}\n")
-        command = ["psql", "-h", dsn.host, "-p", str(dsn.port), "-U", dsn.user, "-d", dsn.dbname]
+        command = ["psql", "-h", dsn.host, "-p", str(dsn.port), "-U", dsn.user, "-d"]
+        options = [f"{key}={value}" for key, value in dsn.options]
+        command.append(" ".join([f"dbname={dsn.dbname}", *options]) if options else dsn.dbname)
         return f"PGPASSFILE={shlex.quote(str(file))} {shlex.join(command)}"
 
     def finish(self) -> None:

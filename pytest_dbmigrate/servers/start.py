@@ -45,7 +45,7 @@ def settle(settings: Settings, run: Run) -> Address:
         known = _known_address(run)
         if known is not None:
             return known
-        choice = choose(settings)
+        choice = _choose(settings, run)
         if choice.kind == "docker":
             server = _start(settings, run, choice, None)
             return Address(server.dsn, server.kind, server.reason)
@@ -65,11 +65,16 @@ def server(settings: Settings, run: Run) -> Server:
             return Server.from_record(record)
         try:
             address = _known_address(run)
-            choice = Choice(address.kind, address.reason) if address else choose(settings)  # type: ignore[arg-type]
+            choice = Choice(address.kind, address.reason) if address else _choose(settings, run)  # type: ignore[arg-type]
             return _start(settings, run, choice, address)
         except DbmigrateError as error:
             run.write(SERVER, {"error": as_record(error)})
             raise
+
+
+def _choose(settings: Settings, run: Run) -> Choice:
+    run.note("choosing")  # asking Docker, or pulling an image, may take a while
+    return choose(settings)
 
 
 def _known_address(run: Run) -> Address | None:
