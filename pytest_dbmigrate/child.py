@@ -38,7 +38,8 @@ def main(results: int) -> None:
         return  # there was nothing to do after all
     job: Job = json.loads(line)
     os.environ.update(job["environ"])
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(_taken_stdin(),), daemon=True).start()
+    _keep_from_children(results)
     with open(results, "w", encoding="utf-8") as stream:
         try:
             message = _work(job, stream)
@@ -119,9 +120,24 @@ def _need_heads(upgrade: alembic.Upgrade, heads: list[str]) -> None:
         )
 
 
-def _end_with_parent() -> None:
+def _taken_stdin() -> int:
+    """Return standard input under another number: a script that reads it finds its end."""
+    pipe = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return pipe
+
+
+def _keep_from_children(results: int) -> None:
+    """Let no process that a script starts hold the pipe open after our death."""
+    os.set_inheritable(results, False)
+    os.register_at_fork(after_in_child=lambda: os.close(results))
+
+
+def _end_with_parent(pipe: int) -> None:
     """End this process when the parent closes its end of standard input, however it ends."""
     # not sys.stdin.read(): the interpreter could not end while a thread waits in there
-    while os.read(0, 1):
+    while os.read(pipe, 1):
         pass
     os._exit(_ORPHANED)

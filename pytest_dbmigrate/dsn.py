@@ -13,10 +13,12 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 _SCHEME = re.compile(r"^postgres(ql)?(\+\w+)?$")
-# A password may have been typed with any character in it: rather too much is hidden.
-_CREDENTIALS = re.compile(r"(\bpostgres(?:ql)?(?:\+\w+)?://[^\s:/@]*:)\S+(@)")
-_QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
-_KEYWORD = re.compile(rf"(\bpassword\s*=\s*)({_QUOTED}|(?:[^\s\\]|\\.)+)", re.DOTALL)
+# A password may have been typed with any character in it: rather too much is hidden. The
+# bounds keep the search linear in the text.
+_CREDENTIALS = re.compile(r"(\bpostgres(?:ql)?(?:\+\w+)?://[^\s:/@]{0,128}:)\S{1,512}(@)")
+_QUOTED = r"""'(?:[^'\\]|\\.){0,512}'|"(?:[^"\\]|\\.){0,512}\""""
+_KEYWORD = re.compile(rf"(\bpassword\s*=\s*)({_QUOTED}|(?:[^\s\\]|\\.){1, 512})", re.DOTALL)
+_ELSEWHERE = {"hostaddr", "service", "servicefile"}  # lead past the host that is checked
 _HIDDEN = "***"
 _DISTINCTIVE = 8  # characters from which a password is safe to search for anywhere
 _FRAGMENT = 4  # characters of a password, cut by an ellipsis, that are hidden as well
@@ -64,15 +66,18 @@ class Dsn:
             raise ValueError("a server's URL starts with postgresql://")
         options = dict(parse_qsl(parts.query, keep_blank_values=True))
         try:
-            port = parts.port or int(options.pop("port", "5432"))
+            given = options.pop("port", "5432")
+            port = parts.port or int(given)
         except ValueError:
             raise ValueError("the port in the server's URL is not a number below 65536") from None
+        if _ELSEWHERE & options.keys():
+            raise ValueError("a server is named by its host, not by hostaddr or a service")
         return cls(
             host=options.pop("host", "") or unquote(parts.hostname or ""),
             port=port,
             user=options.pop("user", "") or unquote(parts.username or ""),
             password=Secret(options.pop("password", "") or unquote(parts.password or "")),
-            dbname=unquote(parts.path.lstrip("/")) or "postgres",
+            dbname=options.pop("dbname", "") or unquote(parts.path.lstrip("/")) or "postgres",
             options=tuple(sorted(options.items())),
         )
 
@@ -94,8 +99,8 @@ class Dsn:
         """Return a URL: `postgresql://`, or `postgresql+driver://` for SQLAlchemy."""
         scheme = f"postgresql+{driver}" if driver else "postgresql"
         options = dict(self.options)
-        if driver == "asyncpg" and "sslmode" in options:
-            options["ssl"] = options.pop("sslmode")
+        if driver == "asyncpg":
+            options = {"ssl": options["sslmode"]} if "sslmode" in options else {}
         if self.is_socket:
             place = ""
             options = {"host": self.host, "port": str(self.port), **options}
@@ -119,7 +124,7 @@ class Dsn:
             "password": self.password,
             "dbname": self.dbname,
         }
-        return {key: value for key, value in named.items() if value} | dict(self.options)
+        return dict(self.options) | {key: value for key, value in named.items() if value}
 
     def conninfo(self) -> str:
         """Return libpq's `keyword=value` string."""

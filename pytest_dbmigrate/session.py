@@ -91,6 +91,11 @@ class Session:
                 self._opened = self._open()
         return self._opened.lease, self._opened.pools
 
+    def refuse(self, error: DbmigrateError) -> None:
+        """Let every later attempt to get a database fail with this error."""
+        with contextlib.suppress(DbmigrateError), self._failing_for_good():
+            raise error
+
     def take(self) -> MigratedDatabase:
         """Return a new database for a test. Raises `DbmigrateError`."""
         lease, _ = self.prepare()
@@ -98,6 +103,8 @@ class Session:
 
     def release(self, test: str, *, name_leaks: bool) -> None:
         """End a test's hold on its database; note the connections it left open if asked."""
+        if self._is_forked():
+            return
         lease, pools = self.prepare()
         if name_leaks:
             leaked = lease.leaked(pools)
@@ -129,17 +136,25 @@ class Session:
         known = (self._address, self._server)
         return [place.dsn.password for place in known if place is not None]
 
-    def close(self) -> None:
-        """Close this process's connections; the owner's call ends the run."""
-        if os.getpid() != self._process:
-            return  # forked by a test: what it has inherited is not its to end
+    def close(self) -> bool:
+        """Close this process's connections; the owner's call ends the run.
+
+        Return whether nothing of the run is left.
+        """
+        if self._is_forked():
+            return True
         if self._opened:
             self._opened.pools.close()
             self._opened.control.close()
             self._opened = None
-        self.run.finish()
+        is_clean = self.run.finish()
         if self._address and self._address.holder:
             self._address.holder.close()
+        return is_clean
+
+    def _is_forked(self) -> bool:
+        """Whether a test has forked this process: what it has inherited is not its to end."""
+        return os.getpid() != self._process
 
     @contextlib.contextmanager
     def _failing_for_good(self) -> Iterator[None]:

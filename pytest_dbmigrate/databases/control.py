@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, TypeAlias
 
 import psycopg
 from psycopg import sql
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json
 
+from pytest_dbmigrate import clock
 from pytest_dbmigrate.databases import names
 from pytest_dbmigrate.dsn import Dsn
 from pytest_dbmigrate.errors import DatabaseError
@@ -27,15 +27,26 @@ Role = Literal["control", "build", "template", "lease", "kept"]
 
 _BUILD_LOCK = 0x64626D  # any number, the same for all: the control database is ours alone
 _GRACE, _PAUSE, _PATIENCE = 0.03, 0.001, 10.0  # seconds
-# to a role without rights on the sessions of others, their backend_type is null
+# To a role without rights on the sessions of others, their backend_type is null; the
+# server's own processes have no user, and Postgres ends them itself where they are in the way.
 _CLIENTS = """
 select pid, application_name, state, left(query, 60) from pg_stat_activity
-where datname = %s and coalesce(backend_type, 'client backend') = 'client backend'
+where datname = %s and usesysid is not null
+    and coalesce(backend_type, 'client backend') = 'client backend'
 order by pid
 """
 _COUNT = """
 select count(*) from pg_stat_activity
-where datname = %s and coalesce(backend_type, 'client backend') = 'client backend'
+where datname = %s and usesysid is not null
+    and coalesce(backend_type, 'client backend') = 'client backend'
+"""
+# What the role or PGOPTIONS set for the project's sessions is not meant for ours.
+_OURS = """
+select set_config(name, value, false) from (values
+    ('search_path', 'public'), ('default_transaction_read_only', 'off'),
+    ('statement_timeout', '0'), ('lock_timeout', '0'), ('idle_session_timeout', '0'),
+    ('transaction_timeout', '0'), ('client_encoding', 'UTF8')
+) as given (name, value) where exists (select from pg_settings s where s.name = given.name)
 """
 _TERMINATE = _COUNT.replace("count(*)", "count(pg_terminate_backend(pid))")
 _TABLES = """
@@ -47,7 +58,7 @@ create table if not exists database (
 );
 create table if not exists build (
     id bigint generated always as identity primary key,
-    outcome jsonb not null,
+    outcome json not null,
     at timestamptz not null default clock_timestamp()
 );
 """
@@ -66,6 +77,7 @@ class Control:
         self._run = run_id
         self._copy_files = sql.SQL("" if durable else " strategy file_copy")
         self._connection: Connection = connect(self.dsn)
+        self._is_building = False
 
     def close(self) -> None:
         """Close the connection; the databases stay."""
@@ -76,6 +88,10 @@ class Control:
         try:
             return self._connection.execute(query, parameters)
         except psycopg.Error as error:
+            if self._connection.closed and not self._is_building:
+                # a test may have ended every connection of the server, ours too
+                self._connection = connect(self.dsn)
+                return self._connection.execute(query, parameters)
             raise DatabaseError(
                 "the server is gone" if self._connection.closed else "the server refused a command",
                 tried=tuple(str(error).strip().splitlines()),
@@ -86,9 +102,11 @@ class Control:
     def building(self) -> Iterator[None]:
         """Let one process at a time into the block; a dead one is out of it."""
         self._execute("select pg_advisory_lock(%s)", (_BUILD_LOCK,))
+        self._is_building = True
         try:
             yield
         finally:
+            self._is_building = False
             if not self._connection.closed:
                 self._execute("select pg_advisory_unlock(%s)", (_BUILD_LOCK,))
 
@@ -99,9 +117,7 @@ class Control:
 
     def record(self, outcome: dict[str, Any]) -> None:
         """Write down how the template's build ended."""
-        self._execute(
-            "insert into build (outcome) values (%s)", (Jsonb(outcome, dumps=json.dumps),)
-        )
+        self._execute("insert into build (outcome) values (%s)", (Json(outcome, dumps=json.dumps),))
 
     def count(self, role: Role) -> int:
         """Return how many databases of this role the run has registered."""
@@ -127,7 +143,10 @@ class Control:
     def drop(self, name: str) -> None:
         """Drop a database if it is there, whoever is connected to it."""
         self.disconnect(name)
-        self._execute(drop(name))
+        try:
+            self._execute(drop(name))
+        except DatabaseError:  # a new connection came meanwhile
+            self._execute(drop(name, force=True))
 
     def rename(self, name: str, new: str) -> None:
         """Rename a database after ending the connections to it."""
@@ -159,13 +178,13 @@ class Control:
         Raises `DatabaseError` if one is still there after 10 s. `drop database ... with
         (force)` alone would look again only every 100 ms.
         """
-        began = time.monotonic()
-        while (passed := time.monotonic() - began) < _PATIENCE:
+        began = clock.now()
+        while (passed := clock.now() - began) < _PATIENCE:
             query = _TERMINATE if passed > _GRACE else _COUNT
             row = self._execute(query, (name,)).fetchone()
             if row is None or row[0] == 0:
                 return
-            time.sleep(_PAUSE)
+            clock.sleep(_PAUSE)
         raise DatabaseError(
             f"connections to database {name} do not end",
             tried=tuple(self.connections(name)),
@@ -176,25 +195,34 @@ class Control:
 def create(dsn: Dsn, run_id: str, *tables: str) -> None:
     """Make a run's control database, with our tables and the given ones."""
     name = names.control(run_id)
-    with connect(dsn) as connection:
-        connection.execute(
-            sql.SQL("create database {} template template0").format(sql.Identifier(name))
-        )
-        connection.execute(comment(name, run_id))
-    with connect(dsn.at(name)) as connection:
-        for statement in (_TABLES, *tables):
-            connection.execute(statement)
-        connection.execute(
-            "insert into database (name, role, run) values (%s, 'control', %s)", (name, run_id)
-        )
+    try:
+        with connect(dsn) as connection:
+            connection.execute(
+                sql.SQL("create database {} template template0").format(sql.Identifier(name))
+            )
+            connection.execute(comment(name, run_id))
+        with connect(dsn.at(name)) as connection:
+            for statement in (_TABLES, *tables):
+                connection.execute(statement)
+            connection.execute(
+                "insert into database (name, role, run) values (%s, 'control', %s)", (name, run_id)
+            )
+    except psycopg.Error as error:
+        raise DatabaseError(
+            f"the control database {name} could not be made",
+            tried=tuple(str(error).strip().splitlines()),
+            todo=("see the server's message; a role needs CREATEDB and nothing else",),
+        ) from error
 
 
 def connect(dsn: Dsn) -> Connection:
     """Return a connection in autocommit. Raises `DatabaseError`."""
     try:
-        return psycopg.connect(
+        connection = psycopg.connect(
             dsn.conninfo(), autocommit=True, application_name="pytest-dbmigrate", connect_timeout=30
         )
+        connection.execute(_OURS)
+        return connection
     except psycopg.Error as error:
         raise DatabaseError(
             f"the server does not let us connect to {dsn.dbname}",
@@ -206,10 +234,15 @@ def connect(dsn: Dsn) -> Connection:
 def comment(name: str, run_id: str) -> sql.Composed:
     """Return the statement that says in the catalog whose database this is."""
     return sql.SQL("comment on database {} is {}").format(
-        sql.Identifier(name), sql.Literal(f"pytest-dbmigrate, run {run_id}")
+        sql.Identifier(name), sql.Literal(names.comment(run_id))
     )
 
 
-def drop(name: str) -> sql.Composed:
-    """Return the statement that drops a database if it is there, whoever is connected to it."""
-    return sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name))
+def drop(name: str, *, force: bool = False) -> sql.Composed:
+    """Return the statement that drops a database if it is there.
+
+    With `force`, whoever is connected to it; but to a role that is no superuser Postgres
+    then refuses to end its own autovacuum worker, which it ends without a word otherwise.
+    """
+    how = sql.SQL(" with (force)" if force else "")
+    return sql.SQL("drop database if exists {}{}").format(sql.Identifier(name), how)

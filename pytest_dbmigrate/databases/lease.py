@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from pytest_dbmigrate import clock
 from pytest_dbmigrate.databases import names
 from pytest_dbmigrate.databases.control import Control
 from pytest_dbmigrate.dsn import Dsn
@@ -133,9 +133,9 @@ class Lease:
         process, are closed first.
         """
         self._close(pools, idle_only=True)
-        deadline = time.monotonic() + _GRACE
-        while (found := self._control.connections(self.name)) and time.monotonic() < deadline:
-            time.sleep(0.005)
+        deadline = clock.now() + _GRACE
+        while (found := self._control.connections(self.name)) and clock.now() < deadline:
+            clock.sleep(0.005)
         return found
 
     def will_keep(self, test: str) -> Dsn | None:

@@ -13,6 +13,11 @@ def control(run_id: str) -> str:
     return f"{_PREFIX}_{run_id}_control"
 
 
+def comment(run_id: str) -> str:
+    """Return the comment that every database of the run has in the catalog."""
+    return f"pytest-dbmigrate, run {run_id}"
+
+
 def template(run_id: str) -> str:
     """Return the name of the run's template."""
     return f"{_PREFIX}_{run_id}_template"

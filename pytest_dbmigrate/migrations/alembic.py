@@ -56,7 +56,9 @@ def configuration(ini: str, toml: str, dsn: Dsn, target: str) -> Config:
             todo=("install Alembic 1.16 or newer, or use an alembic.ini",),
         )
     config = Config(ini or None, **keywords)
-    given = config.get_main_option("sqlalchemy.url") or ""
+    # raw: what it interpolates may be set by env.py only
+    section = config.config_ini_section
+    given = config.file_config.get(section, "sqlalchemy.url", raw=True, fallback="")
     scheme = given.partition("://")[0]
     driver = scheme.partition("+")[2] if not given.startswith(_PLACEHOLDER) else ""
     config.set_main_option("sqlalchemy.url", dsn.url(driver or "psycopg").replace("%", "%%"))
@@ -168,7 +170,8 @@ class Upgrade:
         if self.current is not None:
             seconds = time.monotonic() - self._began
             revision = revision_of(self.current)
-            self._events.append(Event(revision, "failed", self._checksum, seconds, error))
+            text = error.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+            self._events.append(Event(revision, "failed", self._checksum, seconds, text))
 
     def _start(self, step: MigrationStep, finished: list[Event]) -> None:
         self.current = step

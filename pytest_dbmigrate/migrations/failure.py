@@ -161,7 +161,7 @@ def _shown(file: str) -> str:
     """Return the path relative to the working folder where it lies below it."""
     try:
         return str(Path(file).relative_to(Path.cwd()))
-    except ValueError:
+    except (ValueError, OSError):  # elsewhere, or a script has removed the working folder
         return file
 
 

@@ -14,15 +14,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pytest_dbmigrate import clock
 from pytest_dbmigrate.dsn import redact
 from pytest_dbmigrate.errors import MigrationError, from_record
 from pytest_dbmigrate.migrations.messages import Job, Message, read
 
-# The imports make many objects and no garbage: collecting it meanwhile takes a fifth longer.
-_BOOT = (
-    "import gc, json, sys; gc.disable(); sys.path[:] = json.loads(sys.stdin.readline()); "
-    "from pytest_dbmigrate.child import main; gc.freeze(); gc.enable(); main(int(sys.argv[1]))"
-)
+# What this interpreter has comes first while we import: a `random.py` of the project must
+# not stand for the standard library's. The imports make many objects and no garbage:
+# collecting it meanwhile takes a fifth longer.
+_BOOT = """
+import sys
+sys.path[:] = own = [entry for entry in sys.path if entry]
+import gc, json
+gc.disable()
+full = json.loads(sys.stdin.readline())
+sys.path[:] = own + [entry for entry in full if entry not in own]
+from pytest_dbmigrate.child import main
+sys.path[:] = full
+gc.freeze()
+gc.enable()
+main(int(sys.argv[1]))
+"""
 _OUTPUT_KEPT = 20_000  # characters
 _FAREWELL = 1.0  # seconds a child that has done its work may take to end
 
@@ -76,8 +88,7 @@ class Child:
         else:
             self._process.wait()
             raise _died(self._process.returncode, running, self._said(job))
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_FAREWELL)
+        self._wait_for_farewell()
         if last["type"] == "error":
             error = from_record(_redacted(last["error"], job["dsn"]["password"]))
             if isinstance(error, MigrationError):
@@ -87,7 +98,7 @@ class Child:
 
     def close(self) -> None:
         """End the child and what it has started, whatever they are doing."""
-        if self._process.poll() is None:  # else its number may be another's by now
+        if self._process.returncode is None:  # else its number may be another's by now
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         assert self._process.stdin is not None
@@ -95,6 +106,13 @@ class Child:
             self._process.stdin.close()
         self._messages.close()
         self._output.close()
+
+    def _wait_for_farewell(self) -> None:
+        """Let the child end by itself, but keep its number until `close` has used it."""
+        deadline = clock.now() + _FAREWELL
+        how = os.WEXITED | os.WNOWAIT | os.WNOHANG
+        while os.waitid(os.P_PID, self._process.pid, how) is None and clock.now() < deadline:
+            clock.sleep(0.002)
 
     def _tell(self, what: object) -> None:
         assert self._process.stdin is not None

@@ -2,11 +2,13 @@
 
 from pytest_dbmigrate.plugin.fixtures import db_server, migrated_db
 from pytest_dbmigrate.plugin.hooks import (
+    pytest_collection_finish,
     pytest_configure,
     pytest_load_initial_conftests,
     pytest_make_collect_report,
     pytest_report_header,
     pytest_runtest_makereport,
+    pytest_runtest_setup,
     pytest_runtestloop,
     pytest_terminal_summary,
     pytest_xdist_setupnodes,
@@ -17,11 +19,13 @@ __all__ = [
     "db_server",
     "migrated_db",
     "pytest_addoption",
+    "pytest_collection_finish",
     "pytest_configure",
     "pytest_load_initial_conftests",
     "pytest_make_collect_report",
     "pytest_report_header",
     "pytest_runtest_makereport",
+    "pytest_runtest_setup",
     "pytest_runtestloop",
     "pytest_terminal_summary",
     "pytest_xdist_setupnodes",

@@ -63,6 +63,25 @@ def pytest_runtestloop(session: pytest.Session) -> None:
             state.session().server()
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse to go on with an address that a conftest or another plugin has overridden."""
+    state = session.config.stash[STATE]
+    name = state.overridden()
+    if name and not state.is_inert:
+        state.refuse(
+            f"{name}, which dbmigrate_env names, was set to something else while conftest files, "
+            "plugins and test modules were loaded"
+        )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Prepare the database before the test's own fixtures, and what they may patch."""
+    if "migrated_db" in getattr(item, "fixturenames", ()):
+        with contextlib.suppress(DbmigrateError):  # the fixture says so
+            item.config.stash[STATE].session().prepare()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,

@@ -163,7 +163,7 @@ class Narrator:
             if not self._is_updating:
                 terminal.ensure_newline()
             self._is_updating = True
-            width = max(20, shutil.get_terminal_size().columns - 1)
+            width = max(20, (shutil.get_terminal_size().columns or 80) - 1)
             terminal.rewrite(f"{_NAME}: {text}"[:width], erase=True)
             return True
 

@@ -31,7 +31,7 @@ def _redacted(value: Any, secrets: tuple[str, ...]) -> Any:
     """Return the value with every string in it redacted; pytest's own objects in place."""
     if isinstance(value, str):
         return redact(value, *secrets)
-    if isinstance(value, (list, tuple)):
+    if type(value) in (list, tuple):
         return type(value)(_redacted(item, secrets) for item in value)
     if type(value).__module__.startswith(("_pytest._code", "_pytest.reports")):
         for name, item in vars(value).items():

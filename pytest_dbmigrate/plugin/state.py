@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_dbmigrate.dsn import Dsn
-from pytest_dbmigrate.errors import DbmigrateError
+from pytest_dbmigrate.errors import DbmigrateError, SettingError
 from pytest_dbmigrate.plugin import options
 from pytest_dbmigrate.plugin.report import Narrator
 
@@ -18,6 +19,18 @@ if TYPE_CHECKING:
     from pytest_dbmigrate.session import Session
 
 RUN_VARIABLE = "DBMIGRATE_RUN"
+# libpq's variables that lead past the host of an address, and those that demand of a
+# server what one of our own does not do
+_ELSEWHERE = ("PGHOSTADDR", "PGSERVICE", "PGSERVICEFILE")
+_DEMANDS = (
+    "PGCHANNELBINDING",
+    "PGCLIENTENCODING",
+    "PGGSSENCMODE",
+    "PGOPTIONS",
+    "PGREQUIREAUTH",
+    "PGSSLMODE",
+    "PGTARGETSESSIONATTRS",
+)
 _INERT = (
     "help",
     "version",
@@ -47,7 +60,9 @@ class State:
         self.narrator = Narrator(
             config, shows=not self.is_worker, is_captured=not self.is_controller
         )
+        self._worker = os.environ["PYTEST_XDIST_WORKER"] if self.is_worker else "main"
         self._session: Session | None = None
+        self._environ: Mapping[str, str] = {}
         self._environ_before: dict[str, str | None] = {}
         config.add_cleanup(self.close)
 
@@ -59,6 +74,7 @@ class State:
     def session(self) -> Session:
         """Return this process's session; the run begins with the first call."""
         if self._session is None:
+            self._forget(_ELSEWHERE if "://" in self.settings.server else _ELSEWHERE + _DEMANDS)
             from pytest_dbmigrate.servers import run
             from pytest_dbmigrate.session import Session
 
@@ -69,9 +85,8 @@ class State:
                     run.end_kept(str(self.config.rootpath))
             else:
                 current = run.Run.join(self.run_folder)
-            worker = os.environ["PYTEST_XDIST_WORKER"] if self.is_worker else "main"
             self.narrator.follow(current)
-            self._session = Session(self.settings, current, worker, self._folders())
+            self._session = Session(self.settings, current, self._worker, self._folders())
         return self._session
 
     def set_environ(self) -> None:
@@ -79,7 +94,7 @@ class State:
 
         Raises `pytest.UsageError` if the address cannot be known.
         """
-        if not self.settings.env or self._environ_before:
+        if not self.settings.env or self._environ:
             return
         from pytest_dbmigrate.session import environ_for
 
@@ -89,6 +104,17 @@ class State:
             raise pytest.UsageError(f"dbmigrate: {error}") from None
         self._change_environ(environ_for(self.settings, dsn))
 
+    def refuse(self, why: str) -> None:
+        """Let every test that needs the database fail, for this reason."""
+        todo = "remove what sets it, or the variable from dbmigrate_env"
+        self.session().refuse(SettingError(why, todo=(todo,)))
+
+    def overridden(self) -> str:
+        """Return the name of a configured variable that somebody has set to something else."""
+        return next(
+            (name for name, ours in self._environ.items() if os.environ.get(name) != ours), ""
+        )
+
     def close(self) -> None:
         """Undo what was done to the process, and end the run if it is ours."""
         for name, before in self._environ_before.items():
@@ -97,13 +123,25 @@ class State:
             else:
                 os.environ[name] = before
         if self._session is not None:
-            self._session.close()
-            self._session = None
+            session, self._session = self._session, None
+            if not session.close():
+                print(
+                    f"dbmigrate: not everything of run {session.run.id} could be removed; "
+                    "the next run tries again",
+                    file=sys.stderr,
+                )
 
     def _change_environ(self, values: Mapping[str, str]) -> None:
+        self._environ = values
         for name, value in values.items():
             self._environ_before[name] = os.environ.get(name)
             os.environ[name] = value
+
+    def _forget(self, names: tuple[str, ...]) -> None:
+        """Take variables out of the environment until the run ends."""
+        for name in names:
+            if name in os.environ:
+                self._environ_before[name] = os.environ.pop(name)
 
     def _folders(self) -> tuple[Path, ...]:
         inipath = self.config.inipath

@@ -39,7 +39,13 @@ def account() -> Account:
     Raises `ServerError` if root has nobody to step down to.
     """
     if os.geteuid() != 0:
-        return Account(pwd.getpwuid(os.geteuid()).pw_name if _is_named() else str(os.geteuid()))
+        if not _is_named():
+            raise ServerError(
+                f"Postgres does not run as user {os.geteuid()}, who has no name here",
+                tried=("looking the user up in /etc/passwd",),
+                todo=("add an entry for it, or use --db-server=docker or a postgresql:// URL",),
+            )
+        return Account(pwd.getpwuid(os.geteuid()).pw_name)
     for name in _UNPRIVILEGED:
         try:
             entry = pwd.getpwnam(name)

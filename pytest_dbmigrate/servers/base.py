@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from pytest_dbmigrate import clock
 from pytest_dbmigrate.dsn import Dsn
 from pytest_dbmigrate.errors import ServerError
 
@@ -75,7 +75,7 @@ def wait_until_ready(
     """
     import psycopg
 
-    deadline = time.monotonic() + seconds
+    deadline = clock.now() + seconds
     while True:
         try:
             with psycopg.connect(server.dsn.conninfo(), connect_timeout=5, autocommit=True) as conn:
@@ -84,16 +84,17 @@ def wait_until_ready(
                 ).fetchone()
                 assert row is not None
             return _new_enough(replace(server, version=row[0], durable=row[1] == "on"))
-        except psycopg.OperationalError as error:
+        except psycopg.Error as error:
             said = str(error).strip()
-        if _is_final(said) or not is_alive() or time.monotonic() > deadline:
+            is_final = not isinstance(error, psycopg.OperationalError) or _is_final(said)
+        if is_final or not is_alive() or clock.now() > deadline:
             raise ServerError(
                 f"the {server.kind} server does not accept queries",
                 tried=(f"connecting to {server.dsn} for up to {seconds:g} s", *said.splitlines()),
                 todo=_advice(server),
                 log=log(),
             )
-        time.sleep(_PAUSE)
+        clock.sleep(_PAUSE)
 
 
 def _new_enough(server: Server) -> Server:
@@ -108,7 +109,15 @@ def _new_enough(server: Server) -> Server:
 def _is_final(said: str) -> bool:
     return any(
         phrase in said
-        for phrase in ("authentication failed", "no pg_hba.conf entry", "does not exist")
+        for phrase in (
+            "authentication failed",
+            "no pg_hba.conf entry",
+            "does not exist",
+            "no password supplied",
+            "does not support SSL",
+            "invalid sslmode",
+            "invalid connection option",
+        )
     )
 
 

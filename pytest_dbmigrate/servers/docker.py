@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import secrets
 import subprocess
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from pytest_dbmigrate import clock
 from pytest_dbmigrate.dsn import Dsn, Secret
 from pytest_dbmigrate.errors import ServerError
 from pytest_dbmigrate.servers import compose, guardian
@@ -65,15 +65,15 @@ def start(
 
 def _is_running(file: Path, run_id: str) -> Callable[[], bool]:
     """Return a question that asks Docker at most once a second."""
-    next_look = time.monotonic() + _LOOK_SECONDS
+    next_look = clock.now() + _LOOK_SECONDS
     running = True
 
     def ask() -> bool:
         nonlocal next_look, running
-        if time.monotonic() > next_look:
+        if clock.now() > next_look:
             done = _ask(_command(file, run_id, "ps", "--quiet", "--status", "running"))
             running = bool(done.stdout.strip())
-            next_look = time.monotonic() + _LOOK_SECONDS
+            next_look = clock.now() + _LOOK_SECONDS
         return running
 
     return ask

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -29,6 +30,7 @@ _USER = "postgres"
 _MEMORY = Path("/dev/shm")  # noqa: S108  # a folder of our own is made in it
 _ROOM = 1 << 30  # bytes of memory that must be free to keep the data there
 _LOG_LINES = 20
+_LONGEST_SOCKET_FOLDER = 88  # bytes; the socket's own name comes after it
 _SCRAM_ITERATIONS_SINCE = 16
 
 
@@ -83,7 +85,7 @@ def process(place: Place, dsn: Dsn) -> guardian.Process:
         **THROW_AWAY,
         "listen_addresses": dsn.host,
         "port": str(dsn.port),
-        "unix_socket_directories": str(place.folder),
+        "unix_socket_directories": _socket_folder(place.folder),
         "unix_socket_permissions": "0700",
         "password_encryption": "scram-sha-256",
         "logging_collector": "off",
@@ -96,6 +98,16 @@ def process(place: Place, dsn: Dsn) -> guardian.Process:
         uid=place.account.uid,
         gid=place.account.gid,
     )
+
+
+def _socket_folder(folder: Path) -> str:
+    """Return the folder for the server's socket, or none where a socket cannot be.
+
+    The path of a socket has at most 107 bytes, and Postgres reads the setting as a list.
+    We connect by TCP; the socket is for those who want to look.
+    """
+    is_possible = len(os.fsencode(folder)) < _LONGEST_SOCKET_FOLDER
+    return str(folder) if is_possible and not re.search(r'[,"\\]', str(folder)) else ""
 
 
 def initialize(place: Place, dsn: Dsn) -> None:

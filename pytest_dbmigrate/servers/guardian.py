@@ -23,6 +23,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from time import CLOCK_MONOTONIC, clock_gettime, sleep  # what a test patches is not this
 from typing import Any
 
 ALIVE = "alive"  # locked by the run's owner for its life
@@ -38,6 +39,7 @@ KEEP = "keep"  # if present, the server stays for a look at the kept databases
 _IPC_RMID = 0  # of <sys/ipc.h>, the same on Linux and macOS
 _STOP_SECONDS = 10.0
 _COMMAND_SECONDS = 60.0
+_DAY = 86_400.0
 
 
 @dataclass
@@ -98,21 +100,23 @@ def is_locked(path: Path) -> bool:
 
 def wait_until_done(folder: Path, patience: float) -> bool:
     """Return whether the guardian of `folder` did its work within `patience` seconds."""
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
+    deadline = clock_gettime(CLOCK_MONOTONIC) + patience
+    while clock_gettime(CLOCK_MONOTONIC) < deadline:
         if not folder.exists() or ((folder / KEEP).exists() and not is_locked(folder / BUSY)):
             return True
         if (folder / BUSY).exists() and not is_locked(folder / BUSY) and (folder / WORK).exists():
             return False  # killed before it began
-        time.sleep(0.003)
+        sleep(0.003)
     return False
 
 
 def clean(folder: Path, child: subprocess.Popen[bytes] | None = None) -> None:
     """Stop and remove what the run of `folder` owned, then the folder itself.
 
-    Every step is tried, whatever became of the ones before it.
+    Every step is tried, whatever became of the ones before it. If a command fails, the
+    folder stays for a day, and each run that begins meanwhile tries again.
     """
+    is_done = True
     with contextlib.suppress(FileNotFoundError):
         work = Work.from_record(json.loads((folder / WORK).read_text(encoding="utf-8")))
         if child is not None:
@@ -121,26 +125,40 @@ def clean(folder: Path, child: subprocess.Popen[bytes] | None = None) -> None:
             _end_orphan(work.process)
         if work.process is not None:
             _remove_segment(work.process)
-        for command in work.commands:
-            with contextlib.suppress(OSError, subprocess.SubprocessError):
-                subprocess.run(
-                    command, stdin=subprocess.DEVNULL, timeout=_COMMAND_SECONDS, check=False
-                )
+        outcomes = [_run(command) for command in work.commands]
         for path in work.folders:
             _wait_until_filled(Path(path))
             shutil.rmtree(path, ignore_errors=True)
-    remove(folder)
+        is_done = all(outcomes) or _age(folder / WORK) > _DAY
+    if is_done:
+        remove(folder)
+
+
+def _run(command: list[str]) -> bool:
+    quiet = subprocess.DEVNULL
+    try:
+        done = subprocess.run(
+            command, stdin=quiet, stdout=quiet, stderr=quiet, timeout=_COMMAND_SECONDS, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return done.returncode == 0
+
+
+def _age(path: Path) -> float:
+    """Return the seconds since a file was written, by the clock on the wall."""
+    return time.time() - path.stat().st_mtime
 
 
 def _wait_until_filled(folder: Path) -> None:
     """Wait for an initdb that has outlived the run: cut short, it leaves shared memory behind."""
-    deadline = time.monotonic() + _STOP_SECONDS
+    deadline = clock_gettime(CLOCK_MONOTONIC) + _STOP_SECONDS
     with contextlib.suppress(OSError), open(folder / FILLING, "rb") as file:
-        while time.monotonic() < deadline:
+        while clock_gettime(CLOCK_MONOTONIC) < deadline:
             with contextlib.suppress(BlockingIOError):
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return
-            time.sleep(0.02)
+            sleep(0.02)
 
 
 def remove(folder: Path) -> None:
@@ -170,13 +188,13 @@ def _end_orphan(process: Process) -> None:
         pid = int((Path(process.folder) / "postmaster.pid").read_text().split("\n", 1)[0])
     except (OSError, ValueError):
         return
-    deadline = time.monotonic() + _STOP_SECONDS
+    deadline = clock_gettime(CLOCK_MONOTONIC) + _STOP_SECONDS
     number = signal.SIGQUIT
     while _works_in(pid, process.folder):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-        time.sleep(0.02)
-        if time.monotonic() > deadline:
+        sleep(0.02)
+        if clock_gettime(CLOCK_MONOTONIC) > deadline:
             number = signal.SIGKILL
 
 

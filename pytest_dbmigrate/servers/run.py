@@ -21,12 +21,12 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pytest_dbmigrate import clock
 from pytest_dbmigrate.dsn import Dsn
 from pytest_dbmigrate.errors import ServerError
 from pytest_dbmigrate.servers import guardian
@@ -140,16 +140,16 @@ class Run:
             yield lambda process: print(json.dumps(asdict(process)), file=first.stdin, flush=True)
 
     def _wait_for_guardian(self, log: Path, command: list[str]) -> None:
-        deadline = time.monotonic() + 10
+        deadline = clock.now() + 10
         while not (self.folder / guardian.READY).exists():
             has_failed = log.stat().st_size and not guardian.is_locked(self.folder / guardian.BUSY)
-            if has_failed or time.monotonic() > deadline:
+            if has_failed or clock.now() > deadline:
                 raise ServerError(
                     "the process that looks after the server did not start",
                     tried=(" ".join(command),),
                     log=log.read_text(errors="replace"),
                 )
-            time.sleep(0.002)
+            clock.sleep(0.002)
 
     def keep(self) -> None:
         """Let the server stay when the run ends, until `end_kept` is called."""
@@ -165,20 +165,22 @@ class Run:
         command.append(" ".join([f"dbname={dsn.dbname}", *options]) if options else dsn.dbname)
         return f"PGPASSFILE={shlex.quote(str(file))} {shlex.join(command)}"
 
-    def finish(self) -> None:
-        """End the run: everything it owned is removed when this returns.
+    def finish(self) -> bool:
+        """End the run; return whether everything it owned is removed now.
 
-        Safe to call twice, and from a worker, where it does nothing.
+        Safe to call twice, and from a worker, where it does nothing. What could not be
+        removed is tried again when the next run begins.
         """
         if self._lock is None:
-            return
+            return True
         lock, self._lock = self._lock, None
         guarded = (self.folder / guardian.WORK).exists()
         os.close(lock)
         if not guarded:
             guardian.remove(self.folder)
         elif not guardian.wait_until_done(self.folder, _GUARDIAN_PATIENCE):
-            guardian.clean(self.folder)  # the guardian was killed: do its work
+            guardian.clean(self.folder)  # the guardian was killed, or could not: do its work
+        return not self.folder.exists() or (self.folder / guardian.KEEP).exists()
 
 
 def _private(path: str, flags: int) -> int:
@@ -231,7 +233,7 @@ def sweep() -> None:
 def kept() -> Iterator[tuple[Path, str]]:
     """Yield the folder and the project of each run that is over and has kept its server."""
     for folder in _folders():
-        if (folder / guardian.KEEP).exists() and not guardian.is_locked(folder / guardian.ALIVE):
+        if (folder / guardian.KEEP).exists() and not _is_alive(folder):
             yield folder, (folder / _PROJECT).read_text()
 
 
@@ -248,10 +250,13 @@ def end_kept(project: str | None) -> list[str]:
 def _is_abandoned(folder: Path) -> bool:
     if (folder / guardian.KEEP).exists():
         return False
+    return not _is_alive(folder) and not guardian.is_locked(folder / guardian.BUSY)
+
+
+def _is_alive(folder: Path) -> bool:
+    """Whether the owner of a run lives, or is just beginning it."""
     owner = folder / guardian.OWNER
     # Opening and closing a lock file of this very process would give its lock up.
     if not owner.exists() or owner.read_text() == str(os.getpid()):
-        return False
-    return not guardian.is_locked(folder / guardian.ALIVE) and not guardian.is_locked(
-        folder / guardian.BUSY
-    )
+        return True
+    return guardian.is_locked(folder / guardian.ALIVE)

@@ -19,7 +19,13 @@ from pytest_dbmigrate.settings import Settings
 
 SERVER = "server.json"
 _ADDRESS = "address.json"
-_CLEAN_UP = "import sys; sys.path[:] = {path!r}; from {module} import main; main({folder!r})"
+_CLEAN_UP = """
+import sys
+own = [entry for entry in sys.path if entry]
+sys.path[:] = own + [entry for entry in {path!r} if entry not in own]
+from {module} import main
+main({folder!r})
+"""
 _CLEANER = "pytest_dbmigrate.databases.sweep"
 
 

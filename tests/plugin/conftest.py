@@ -21,6 +21,7 @@ _FOREIGN = (
     "PG",
     "DATABASE_URL",
 )
+_PG_BIN = os.environ.get("DBMIGRATE_PG_BIN")  # another PostgreSQL than the wheel's
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +32,7 @@ def server_url() -> Iterator[Callable[[], str]]:
 
     def url() -> str:
         if not known:
-            settings = resolve(Path.cwd(), {"server": "embedded"}, {}, {})
+            settings = resolve(Path.cwd(), {"server": "embedded", "pg_bin": _PG_BIN}, {}, {})
             known.append(start.server(settings, run).dsn.url())
         return known[0]
 

@@ -315,13 +315,19 @@ def processes() -> Iterator[Process]:
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit() or int(folder.name) == os.getpid():
             continue
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             state, _, _, session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
             command = (folder / "cmdline").read_bytes().decode(errors="replace")
             if state != "Z":
                 shown = command.replace("\0", " ").strip()
-                cwd = str((folder / "cwd").readlink())
-                yield Process(int(folder.name), int(session), shown, cwd)
+                yield Process(int(folder.name), int(session), shown, _cwd(folder))
+
+
+def _cwd(folder: Path) -> str:
+    try:
+        return str((folder / "cwd").readlink())
+    except PermissionError:  # somebody else's process
+        return ""
 
 
 def _orphaned_segments() -> set[int]:

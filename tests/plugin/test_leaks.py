@@ -135,8 +135,7 @@ def test_what_the_plugin_closes_in_time_is_no_leak(runs: Runs, clean: str) -> No
 
 
 @pytest.mark.parametrize("leak", LEAKS.values(), ids=LEAKS)
-@pytest.mark.parametrize("options", [[], ["-v"]], ids=["by default", "verbosely"])
-def test_a_leak_is_closed_before_the_next_test(runs: Runs, leak: str, options: list[str]) -> None:
+def test_a_leak_is_closed_before_the_next_test(runs: Runs, leak: str) -> None:
     write(
         runs,
         leak,
@@ -150,7 +149,7 @@ def test_a_leak_is_closed_before_the_next_test(runs: Runs, leak: str, options: l
             assert rows == []
         """,
     )
-    ended = runs.run(*options, server="url")
+    ended = runs.run(server="url")
     assert (ended.status, ended.verdict) == (pytest.ExitCode.OK, "2 passed")
 
 

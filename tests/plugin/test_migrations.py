@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import pty
 import re
 import socket
+import subprocess
+from importlib.metadata import version
 
 import pytest
 
@@ -21,6 +25,7 @@ from tests.plugin.projects import (
     told,
 )
 
+READS_TOML = tuple(map(int, version("alembic").split(".")[:2])) >= (1, 16)
 USES_ITEM = """
 def test_it(migrated_db):
     assert migrated_db.connect().execute("select id, name from item").fetchall() == []
@@ -103,11 +108,22 @@ def test_an_application_that_makes_its_engine_at_import_is_migrated(project: Pro
 
 def test_a_configuration_in_pyproject_is_found(project: Project) -> None:
     (project.path / "alembic.ini").unlink()
-    project.write("pyproject.toml", '[tool.alembic]\nscript_location = "%(here)s/migrations"\n')
+    toml = project.write(
+        "pyproject.toml", '[tool.alembic]\nscript_location = "%(here)s/migrations"\n'
+    )
     project.revision("0001")
     project.tests(USES_ITEM)
 
-    project.run().assert_outcomes(passed=1)
+    result = project.run()
+
+    if READS_TOML:
+        result.assert_outcomes(passed=1)
+    else:
+        assert explained(result) == [
+            "this Alembic does not read pyproject.toml",
+            f"  tried: {toml}",
+            "  to do: install Alembic 1.16 or newer, or use an alembic.ini",
+        ]
 
 
 @pytest.mark.parametrize("where", ["option", "ini"])
@@ -401,13 +417,11 @@ def test_a_configuration_without_its_folder_is_an_error(project: Project) -> Non
     project.write("alembic.ini", "[alembic]\nscript_location = nowhere\n")
     project.tests(USES_ITEM)
 
-    assert explained(project.run())[:2] == [
-        "the migration scripts could not be read",
-        (
-            "  tried: CommandError: Path doesn't exist: nowhere.  Please use the 'init' command to"
-            " create a new scripts folder."
-        ),
-    ]
+    said = explained(project.run())
+
+    assert said[0] == "the migration scripts could not be read"
+    assert said[1].startswith("  tried: CommandError: Path doesn't exist: ")
+    assert "nowhere" in said[1]
 
 
 def test_a_project_without_revisions_is_migrated_to_nothing(project: Project) -> None:
@@ -446,6 +460,40 @@ def test_revisions_are_listed_with_their_times_if_asked_for(items_project: Proje
             "env.py gives Alembic no target_metadata"
         ),
     ]
+
+
+def on_a_terminal(command: list[str]) -> str:
+    """Return what a command writes when its standard output is a terminal."""
+    ours, terminal = pty.openpty()
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=terminal, stderr=terminal
+    ) as process:
+        os.close(terminal)
+        written = b""
+        with contextlib.suppress(OSError):  # how the end of a terminal is told
+            while piece := os.read(ours, 4096):
+                written += piece
+    os.close(ours)
+    assert process.returncode == 0
+    return written.decode()
+
+
+def test_progress_is_one_line_that_is_written_over_on_a_terminal(items_project: Project) -> None:
+    items_project.revision("0002", "pass")
+    items_project.tests(USES_ITEM)
+
+    written = on_a_terminal(items_project.command())
+
+    lines = [line.rstrip("\r").split("\r") for line in written.split("\n")]
+    (progress,) = (line for line in lines if line[-1].startswith("dbmigrate: fresh: "))
+    assert [step.strip() for step in progress[:-1]] == [
+        "",
+        "dbmigrate: reading the migrations ...",
+        "dbmigrate: revision 1 of 2: 0001",
+        "dbmigrate: revision 2 of 2: 0002",
+        "",
+    ]
+    assert "revision 1 of 2" not in "".join(line[-1] for line in lines)
 
 
 def test_what_env_and_the_migrations_print_is_not_shown_if_all_went_well(
