@@ -17,7 +17,7 @@ _SCHEME = re.compile(r"^postgres(ql)?(\+\w+)?$")
 # bounds keep the search linear in the text.
 _CREDENTIALS = re.compile(r"(\bpostgres(?:ql)?(?:\+\w+)?://[^\s:/@]{0,128}:)\S{1,512}(@)")
 _QUOTED = r"""'(?:[^'\\]|\\.){0,512}'|"(?:[^"\\]|\\.){0,512}\""""
-_KEYWORD = re.compile(rf"(\bpassword\s*=\s*)({_QUOTED}|(?:[^\s\\]|\\.){1, 512})", re.DOTALL)
+_KEYWORD = re.compile(rf"(\bpassword\s*=\s*)({_QUOTED}|(?:[^\s\\]|\\.){{1,512}})", re.DOTALL)
 _ELSEWHERE = {"hostaddr", "service", "servicefile"}  # lead past the host that is checked
 _HIDDEN = "***"
 _DISTINCTIVE = 8  # characters from which a password is safe to search for anywhere

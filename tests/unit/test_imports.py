@@ -16,7 +16,7 @@ import pytest
 PACKAGE = "pytest_dbmigrate"
 ROOMS = ("servers", "migrations", "schema", "databases", "suites")
 JOINERS = ("session", "child", "cli", "plugin", "__main__")
-BASE = ("errors", "dsn", "settings")
+BASE = ("clock", "errors", "dsn", "settings")
 
 
 def folder() -> Path:

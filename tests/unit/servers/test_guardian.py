@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -176,13 +177,39 @@ def test_a_signal_to_everything_on_the_terminal_does_not_end_the_guardian(
     eventually(owner.marker.exists)
 
 
-def test_a_command_that_fails_does_not_keep_the_rest_from_being_done(
+def test_a_command_that_fails_keeps_nothing_but_the_runs_folder(
     start_owner: Start, eventually: Eventually
 ) -> None:
     owner = start_owner(commands=(["false"], ["/no/such/program"]))
     owner.kill()
-    eventually(lambda: owner.left() == [])
+    eventually(lambda: owner.left() == [str(owner.folder)])
     assert owner.marker.exists()
+
+
+def test_a_command_that_failed_is_tried_again_when_the_next_run_begins(
+    start_owner: Start, eventually: Eventually, tmp_path: Path
+) -> None:
+    cure = tmp_path / "cure"
+    owner = start_owner(commands=(["test", "-e", str(cure)],))
+    owner.kill()
+    eventually(lambda: owner.left() == [str(owner.folder)])
+    run.sweep()
+    assert owner.left() == [str(owner.folder)]
+    cure.touch()
+    run.sweep()
+    assert owner.left() == []
+
+
+def test_after_a_day_a_command_that_fails_is_given_up(
+    start_owner: Start, eventually: Eventually
+) -> None:
+    owner = start_owner(commands=(["false"],))
+    owner.kill()
+    eventually(lambda: owner.left() == [str(owner.folder)])
+    yesterday = time.time() - 86_500
+    os.utime(owner.folder / guardian.WORK, (yesterday, yesterday))
+    run.sweep()
+    assert owner.left() == []
 
 
 def test_the_end_of_the_server_process_is_noted(start_owner: Start, eventually: Eventually) -> None:
