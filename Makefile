@@ -1,0 +1,66 @@
+# Needs make and a Python from 3.10 to 3.13 with its venv module; `make PYTHON=python3.12` names another one.
+
+PYTHON ?= python3
+DBMIGRATE_IMAGE ?= postgres:18
+
+READY = .venv/ready
+python = "$(CURDIR)/.venv/bin/python"
+
+.DELETE_ON_ERROR:
+.PHONY: help example test test-docker lint types wheel-check bench docs-options clean
+
+help:
+	@echo "make example       run the examples against a Postgres of their own"
+	@echo "make test          run every test that needs no Docker"
+	@echo "make test-docker   run the tests that need it (DBMIGRATE_IMAGE=$(DBMIGRATE_IMAGE))"
+	@echo "make lint          check style and format"
+	@echo "make types         check types"
+	@echo "make wheel-check   build the wheel and try it with the lowest versions allowed"
+	@echo "make bench         measure what the documentation promises"
+	@echo "make docs-options  write docs/options.md anew"
+	@echo "make clean         remove what the others have made"
+
+example: $(READY)
+	@# pytest-asyncio, which is there for the other example, would warn that this one does not configure it.
+	cd examples/issuers && $(python) -m pytest -p dbmigrate -p no:asyncio --db-server=embedded
+	cd examples/async_orders && $(python) -m pytest -p dbmigrate --db-server=embedded
+
+test: $(READY)
+	$(python) -m pytest -m "not docker" -n auto --maxprocesses=4 --dist=worksteal
+
+test-docker: $(READY)
+	DBMIGRATE_IMAGE=$(DBMIGRATE_IMAGE) $(python) -m pytest -m docker
+
+lint: $(READY)
+	$(python) -m ruff check
+	$(python) -m ruff format --check
+
+types: $(READY)
+	$(python) -m mypy
+	cd examples/issuers && $(python) -m mypy .
+	cd examples/async_orders && $(python) -m mypy .
+
+wheel-check: $(READY)
+	$(python) .ci/wheel_check.py "$$(.ci/pythons | sed -n 1p)"
+
+bench: $(READY)
+	$(python) -m benchmarks.apply
+	$(python) -m benchmarks.unit_only
+	$(python) -m benchmarks.lease
+
+docs-options: $(READY)
+	$(python) docs/options.py
+
+clean:
+	rm -rf .venv .tox build dist .hypothesis .coverage
+	find . -type d \( -name __pycache__ -o -name '.*_cache' \) -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+		echo "$(PYTHON) is not a Python of 3.10 or newer; name one: make PYTHON=python3.12"; exit 1; }
+	@rm -rf .venv
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
+		echo "$(PYTHON) cannot make a virtual environment: install Debian's or Ubuntu's package python3-venv,"; \
+		echo "or name another Python: make PYTHON=python3.12"; exit 1; }
+	$(python) -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@touch $(READY)
