@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 DBMIGRATE_IMAGE ?= postgres:18
+PYTEST_ARGS ?=
 
 READY = .venv/ready
 python = "$(CURDIR)/.venv/bin/python"
@@ -26,10 +27,10 @@ example: $(READY)
 	cd examples/async_orders && $(python) -m pytest -p dbmigrate --db-server=embedded
 
 test: $(READY)
-	$(python) -m pytest -m "not docker" -n auto --maxprocesses=4 --dist=worksteal
+	$(python) -m pytest -m "not docker" -n auto --maxprocesses=4 --dist=worksteal $(PYTEST_ARGS)
 
 test-docker: $(READY)
-	DBMIGRATE_IMAGE=$(DBMIGRATE_IMAGE) $(python) -m pytest -m docker
+	DBMIGRATE_IMAGE=$(DBMIGRATE_IMAGE) $(python) -m pytest -m docker $(PYTEST_ARGS)
 
 lint: $(READY)
 	$(python) -m ruff check

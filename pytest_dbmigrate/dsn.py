@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 _SCHEME = re.compile(r"^postgres(ql)?(\+\w+)?$")
 # A password may have been typed with any character in it: rather too much is hidden. The
 # bounds keep the search linear in the text.
-_CREDENTIALS = re.compile(r"(\bpostgres(?:ql)?(?:\+\w+)?://[^\s:/@]{0,128}:)\S{1,512}(@)")
+_CREDENTIALS = re.compile(r"(\bpostgres(?:ql)?(?:\+\w+)?://[^\s:/@]{0,128}:)\S{1,4096}(@)")
 _QUOTED = r"""'(?:[^'\\]|\\.){0,512}'|"(?:[^"\\]|\\.){0,512}\""""
 _KEYWORD = re.compile(rf"(\bpassword\s*=\s*)({_QUOTED}|(?:[^\s\\]|\\.){{1,512}})", re.DOTALL)
 _ELSEWHERE = {"hostaddr", "service", "servicefile"}  # lead past the host that is checked

@@ -6,7 +6,6 @@ environment variables, the header and the options page of the docs are made from
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -303,6 +302,8 @@ def _refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> No
     prefix = names[0][: len("dbmigrate_")]
     for name in given:
         if name.startswith(prefix) and name not in names:
+            import difflib  # two milliseconds that every run would pay for
+
             words = [known_name[len(prefix) :] for known_name in names]
             near = difflib.get_close_matches(name[len(prefix) :], words, 1)
             raise SettingError(

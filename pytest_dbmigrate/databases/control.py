@@ -88,15 +88,22 @@ class Control:
         try:
             return self._connection.execute(query, parameters)
         except psycopg.Error as error:
-            if self._connection.closed and not self._is_building:
-                # a test may have ended every connection of the server, ours too
-                self._connection = connect(self.dsn)
-                return self._connection.execute(query, parameters)
-            raise DatabaseError(
-                "the server is gone" if self._connection.closed else "the server refused a command",
-                tried=tuple(str(error).strip().splitlines()),
-                todo=("see the server's log, or its administrator",),
-            ) from error
+            if not self._connection.closed:
+                raise _refused("the server refused a command", error) from error
+            # a test may have ended every connection of the server, ours too
+            if self._is_building or not self._reconnects():
+                raise _refused("the server is gone", error) from error
+        try:
+            return self._connection.execute(query, parameters)
+        except psycopg.Error as error:
+            raise _refused("the server refused a command", error) from error
+
+    def _reconnects(self) -> bool:
+        try:
+            self._connection = connect(self.dsn)
+        except DatabaseError:
+            return False
+        return True
 
     @contextlib.contextmanager
     def building(self) -> Iterator[None]:
@@ -190,6 +197,11 @@ class Control:
             tried=tuple(self.connections(name)),
             todo=("see what these server processes wait for",),
         )
+
+
+def _refused(what: str, error: psycopg.Error) -> DatabaseError:
+    said = tuple(str(error).strip().splitlines())
+    return DatabaseError(what, tried=said, todo=("see the server's log, or its administrator",))
 
 
 def create(dsn: Dsn, run_id: str, *tables: str) -> None:

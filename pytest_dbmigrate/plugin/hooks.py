@@ -77,9 +77,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Prepare the database before the test's own fixtures, and what they may patch."""
-    if "migrated_db" in getattr(item, "fixturenames", ()):
+    state = item.config.stash[STATE]
+    if "migrated_db" in getattr(item, "fixturenames", ()) and not state.is_inert:
         with contextlib.suppress(DbmigrateError):  # the fixture says so
-            item.config.stash[STATE].session().prepare()
+            state.session().prepare()
 
 
 @pytest.hookimpl(wrapper=True)

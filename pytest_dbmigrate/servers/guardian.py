@@ -102,7 +102,8 @@ def wait_until_done(folder: Path, patience: float) -> bool:
     """Return whether the guardian of `folder` did its work within `patience` seconds."""
     deadline = clock_gettime(CLOCK_MONOTONIC) + patience
     while clock_gettime(CLOCK_MONOTONIC) < deadline:
-        if not folder.exists() or ((folder / KEEP).exists() and not is_locked(folder / BUSY)):
+        is_held = any(is_locked(folder / name) for name in (BUSY, ALIVE))  # by the guardian
+        if not folder.exists() or ((folder / KEEP).exists() and not is_held):
             return True
         if (folder / BUSY).exists() and not is_locked(folder / BUSY) and (folder / WORK).exists():
             return False  # killed before it began

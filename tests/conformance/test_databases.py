@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -241,9 +240,10 @@ def test_a_database_that_is_to_be_kept_is_kept_once(
 
 
 def test_only_what_was_registered_is_dropped(
-    lease: Lease, pools: Pools, server: Server, run_id: str
+    lease: Lease, connected: Control, server: Server, run_id: str
 ) -> None:
     lease.take()
+    connected.close()
     stranger = f"dbm_{run_id}_stranger"
     with control.connect(server.dsn) as connection:
         connection.execute(f"create database {stranger}".encode())
@@ -253,8 +253,9 @@ def test_only_what_was_registered_is_dropped(
 
 
 def test_what_another_run_has_registered_is_not_dropped(
-    lease: Lease, server: Server, run_id: str
+    lease: Lease, connected: Control, server: Server, run_id: str
 ) -> None:
+    connected.close()
     other = f"{int(run_id, 16) ^ 1:08x}"
     control.create(server.dsn, other)
     sweep.sweep(server.dsn, run_id)
@@ -275,17 +276,30 @@ def test_a_database_that_cannot_be_copied_is_one_clear_error(
     ]
 
 
-def test_a_connection_that_the_server_has_ended_is_one_clear_error(
-    connected: Control, run_id: str, server: Server
-) -> None:
-    with contextlib.closing(connected), control.connect(server.dsn) as other:
-        other.execute(
+def end_connections(server: Server, run_id: str) -> None:
+    """End all connections to a run's control database, as a test may do."""
+    with control.connect(server.dsn) as connection:
+        connection.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s",
             (names.control(run_id),),
         )
+
+
+def test_a_connection_that_a_test_has_ended_is_made_anew(
+    connected: Control, run_id: str, server: Server
+) -> None:
+    end_connections(server, run_id)
+    assert connected.count("kept") == 0
+
+
+def test_a_connection_that_is_ended_in_the_middle_of_a_build_is_one_clear_error(
+    connected: Control, run_id: str, server: Server
+) -> None:
+    with connected.building():
+        end_connections(server, run_id)
         with pytest.raises(DatabaseError) as raised:
             connected.count("kept")
-    assert str(raised.value).splitlines()[0] == "the server is gone"
+    assert raised.value.what == "the server is gone"
 
 
 def test_names_that_need_quoting_are_quoted(

@@ -132,7 +132,8 @@ def test_each_process_of_a_run_gets_the_same_server(
 
 
 def test_the_journal_tells_of_the_server(started: Started, server: Server) -> None:
-    starting, ready = started.run.notes()[0]
+    choosing, starting, ready = started.run.notes()[0]
+    assert choosing == {"kind": "choosing"}
     assert starting == {"kind": "starting", "kind_of_server": server.kind, "reason": ""}
     assert ready.pop("seconds") > 0
     assert ready == {"kind": "server", "server": str(server), "reason": ""}
@@ -238,4 +239,4 @@ def test_a_start_that_failed_is_not_tried_again(new_run: Run, tmp_path: Path) ->
         said.append(str(raised.value))
     assert said[0] == said[1]
     assert said[0].splitlines()[0] == f"{tmp_path} has no programs of PostgreSQL 15 or newer"
-    assert [note["kind"] for note in new_run.notes()[0]] == ["starting"]
+    assert [note["kind"] for note in new_run.notes()[0]] == ["choosing", "starting"]
