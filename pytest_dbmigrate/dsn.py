@@ -179,7 +179,7 @@ def _spellings(password: str) -> re.Pattern[str]:
 def _letter(one: str) -> str:
     quoted = quote(one, safe="")
     plain = rf"\\{{0,7}}{re.escape(one)}"  # a repr of a repr of a repr at most
-    return plain if quoted == one else f"(?:{plain}|{quoted})"
+    return plain if quoted == one else f"(?:{quoted}|{plain})"
 
 
 def _quoted(value: object) -> str:

@@ -102,13 +102,15 @@ def wait_until_done(folder: Path, patience: float) -> bool:
     """Return whether the guardian of `folder` did its work within `patience` seconds."""
     deadline = clock_gettime(CLOCK_MONOTONIC) + patience
     while clock_gettime(CLOCK_MONOTONIC) < deadline:
-        is_held = any(is_locked(folder / name) for name in (BUSY, ALIVE))  # by the guardian
-        if not folder.exists() or ((folder / KEEP).exists() and not is_held):
+        if not folder.exists():
             return True
-        if (folder / BUSY).exists() and not is_locked(folder / BUSY) and (folder / WORK).exists():
+        if (folder / KEEP).exists():  # only the guardian's end is waited for
+            if not any(is_locked(folder / name) for name in (BUSY, ALIVE)):
+                return True
+        elif (folder / BUSY).exists() and not is_locked(folder / BUSY) and (folder / WORK).exists():
             return False  # killed before it began
         sleep(0.003)
-    return False
+    return (folder / KEEP).exists()
 
 
 def clean(folder: Path, child: subprocess.Popen[bytes] | None = None) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_dbmigrate.databases import control
 from pytest_dbmigrate.errors import ServerError
-from pytest_dbmigrate.servers import run, start
+from pytest_dbmigrate.servers import guardian, run, start
 from pytest_dbmigrate.servers.run import Run
 from pytest_dbmigrate.settings import resolve
 from tests.conformance.kinds import Owner, Plain
@@ -35,10 +35,10 @@ def answers(owner: Owner) -> bool:
 
 def kill_guardian(owner: Owner, processes: Find) -> None:
     """Kill the run's guardian, and return when it is gone."""
-    (guardian,) = processes(f"guardian.py\0{owner.folder}")
-    os.kill(guardian, signal.SIGKILL)
-    while processes(f"guardian.py\0{owner.folder}"):
-        pass
+    (found,) = processes(f"guardian.py\0{owner.folder}")
+    os.kill(found, signal.SIGKILL)
+    while guardian.is_locked(owner.folder / guardian.BUSY):
+        pass  # a process that is ending has no command line any more, but its locks
 
 
 def test_a_run_that_goes_on_is_seen(start_owner: StartOwner, left: Left, kind: str) -> None:

@@ -118,6 +118,11 @@ class Started:
         return self._output.read_text(encoding="utf-8", errors="replace")
 
 
+def _heed_ctrl_c() -> None:
+    """Undo what a shell does to a command in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Runs:
     """The inner runs of one test, and what there is of them."""
 
@@ -194,6 +199,7 @@ class Runs:
                 stdout=stream,
                 stderr=stream,
                 start_new_session=True,
+                preexec_fn=_heed_ctrl_c,  # noqa: PLW1509  # nothing else runs in this process
             )
         self._started.append(process)
         return Started(self, process, folder, output)

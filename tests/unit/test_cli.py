@@ -77,3 +77,10 @@ def test_a_home_that_is_not_private_is_refused(home: Path) -> None:
             "  to do: remove it, or point TMPDIR at another folder\n"
         ),
     )
+
+
+def test_what_was_kept_is_there_as_soon_as_its_run_has_ended() -> None:
+    kept = [keep("/home/ann/shop") for _ in range(20)]
+    listed = [line.split()[0] for line in cli("list")[1].splitlines()]
+    assert sorted(listed) == sorted(kept)
+    assert cli("stop") == (0, "ended 20 kept servers\n")

@@ -16,6 +16,8 @@ from typing import IO, Any
 
 import pytest
 
+from pytest_dbmigrate.servers import guardian
+
 OWNER = Path(__file__).with_name("owner.py")
 # a server as the guardian sees it: works in its data folder, and its pid is in a file there
 SERVER = "echo $$ > postmaster.pid; exec sleep 600"
@@ -39,8 +41,8 @@ class Owner:
     def kill_guardian(self) -> None:
         """Kill the guardian, and return when it is gone."""
         os.kill(self.guardian(), signal.SIGKILL)
-        while self.find(f"guardian.py\0{self.folder}"):
-            pass
+        while guardian.is_locked(self.folder / guardian.BUSY):
+            pass  # a process that is ending has no command line any more, but its locks
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Kill the owner, and return when it is gone."""
@@ -54,7 +56,8 @@ class Owner:
     def left(self) -> list[str]:
         """Return what is left of the run: processes and folders."""
         servers = [f"server {pid}" for pid in self.find(str(self.data))]
-        guardians = [f"guardian {pid}" for pid in self.find(str(self.folder))]
+        is_guarded = guardian.is_locked(self.folder / guardian.BUSY)
+        guardians = ["guardian"] if is_guarded or self.find(str(self.folder)) else []
         folders = [str(it) for it in (self.data, self.folder) if it.exists()]
         return [*servers, *guardians, *folders]
 
