@@ -86,8 +86,7 @@ class Child:
             if last["type"] in ("result", "error"):
                 break
         else:
-            self._process.wait()
-            raise _died(self._process.returncode, running, self._said(job))
+            raise _died(self._status(), running, self._said(job))
         self._wait_for_farewell()
         if last["type"] == "error":
             error = from_record(_redacted(last["error"], job["dsn"]["password"]))
@@ -106,6 +105,12 @@ class Child:
             self._process.stdin.close()
         self._messages.close()
         self._output.close()
+
+    def _status(self) -> int:
+        """Return the status the child ends with, but keep its number until `close` has used it."""
+        ended = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+        assert ended is not None
+        return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
 
     def _wait_for_farewell(self) -> None:
         """Let the child end by itself, but keep its number until `close` has used it."""

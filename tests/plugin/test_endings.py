@@ -299,6 +299,23 @@ def test_a_child_that_a_test_leaves_alive_does_not_keep_the_server(
     os.kill(child, signal.SIGKILL)
 
 
+@pytest.mark.parametrize(
+    ("end", "verdict"), [("pass", "1 passed"), ("os._exit(7)", "1 error")], ids=["done", "dead"]
+)
+@pytest.mark.parametrize("start", ["os.fork() or time.sleep(600)", 'os.system("sleep 600 &")'])
+def test_a_child_that_a_migration_leaves_alive_ends_with_the_migrations(
+    runs: Runs, start: str, end: str, verdict: str
+) -> None:
+    runs.project.revision("0002", f"import os, time\n{start}\n{end}")
+    runs.project.tests("def test_it(migrated_db): pass")
+    ended = runs.run(server="url")
+    assert ended.verdict == verdict
+    if end != "pass":
+        assert ended.block("dbmigrate: no database")[0] == (
+            "the process that runs the migrations ended with 7 while revision 0002 ran"
+        )
+
+
 def test_a_forked_child_that_runs_through_pytests_end_does_not_end_the_run(runs: Runs) -> None:
     runs.project.tests(
         """

@@ -103,6 +103,15 @@ def test_what_the_child_printed_is_shown_without_the_password(
     assert refusal(child, job)[-1] == "    ***"
 
 
+def test_a_message_that_postgres_cannot_store_is_an_event_without_what_it_refuses(
+    child: Child, job: Job, project: Project
+) -> None:
+    project.add("0001", "raise RuntimeError('a \\0 and a \\udcff')")
+    assert "  error: RuntimeError: a \0 and a \udcff" in refusal(child, job)
+    errors = project.history.execute("select error from event where kind = 'failed'").fetchall()
+    assert errors == [("RuntimeError: a \ufffd and a ?",)]
+
+
 def test_a_child_that_is_killed_is_named_with_the_revision_that_ran(
     child: Child, job: Job, project: Project
 ) -> None:
@@ -125,7 +134,7 @@ def test_a_child_that_ends_itself_is_named_with_its_status(
 
 def test_a_child_that_died_before_its_job_came_is_noticed(child: Child, job: Job) -> None:
     os.kill(child._process.pid, signal.SIGKILL)
-    child._process.wait()
+    os.waitid(os.P_PID, child._process.pid, os.WEXITED | os.WNOWAIT)
     assert refusal(child, job)[0] == (
         "the process that runs the migrations was killed by SIGKILL before the first revision"
     )
