@@ -142,6 +142,20 @@ def test_an_error_of_python_names_the_line_of_the_revision(items_project: Projec
     ]
 
 
+def test_a_message_that_postgres_cannot_store_is_shown_all_the_same(items_project: Project) -> None:
+    file = items_project.revision("0002", 'raise RuntimeError("a \\0 of a file")')
+
+    said = explained(items_project)
+
+    assert said[:2] == [
+        "revision 0002 failed",
+        f"  file: migrations/versions/0002.py:{line_of(file, 'RuntimeError')}",
+    ]
+    assert said[2].startswith("  error: RuntimeError: a ")
+    assert said[2].endswith(" of a file")
+    assert said[3:] == ["  left applied: up to 0001; 1 revision is not applied", MEND]
+
+
 def test_a_revision_that_exits_is_a_revision_that_failed(items_project: Project) -> None:
     file = items_project.revision("0002", "raise SystemExit(0)")
 

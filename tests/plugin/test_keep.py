@@ -359,6 +359,26 @@ def test_what_another_project_has_kept_is_left_alone(runs: Runs, tmp_path: Path)
     assert len(runs.tool("list").lines) == 2
 
 
+def test_a_run_inside_of_a_test_that_keeps_does_not_end_the_run_around_it(runs: Runs) -> None:
+    """Both are of one process, and a record lock does not tell its holder from itself."""
+    inner = runs.project.write("inner/test_inner.py", "def test_inner(migrated_db): pass")
+    command = runs.project.command("--db-keep=always", str(inner), server="embedded")[3:]
+    runs.project.tests(
+        f"""
+        def test_first(migrated_db): pass
+
+        def test_inner(pytester):
+            options = ["--rootdir={runs.project.path}", *{command!r}]
+            pytester.runpytest_inprocess(*options).assert_outcomes(passed=1)
+
+        def test_last(migrated_db): pass
+        """
+    )
+    ended = runs.run("--db-keep=always", "test_it.py", plugins=["pytester"])
+    assert (ended.status, ended.verdict) == (pytest.ExitCode.OK, "3 passed")
+    assert [ask(line, "select count(*) from item") for line in kept(ended)] == ["0", "0"]
+
+
 def test_a_database_whose_server_is_gone_is_not_kept(runs: Runs) -> None:
     runs.project.tests(
         """

@@ -422,6 +422,35 @@ class TestItems:
     items_project.run().assert_outcomes(passed=4)
 
 
+@pytest.mark.parametrize(
+    "stop", ["time.monotonic = time.perf_counter = lambda: 0.0", "time.sleep = lambda _: forbidden"]
+)
+def test_a_test_that_stops_the_time_does_not_stop_the_run(
+    items_project: Project, stop: str
+) -> None:
+    """It is not set going again, and there is a connection whose end is waited for."""
+    items_project.tests(
+        ALONE
+        + f"""
+import time
+import psycopg
+
+held = []
+
+def test_first(migrated_db):
+    add_to_empty(migrated_db)
+    held.append(psycopg.connect(migrated_db.dsn))
+    {stop}
+
+def test_second(migrated_db):
+    add_to_empty(migrated_db)
+    held.append(psycopg.connect(migrated_db.dsn))
+"""
+    )
+
+    items_project.run("-v").assert_outcomes(passed=2)
+
+
 def test_a_test_that_destroys_its_database_disturbs_nobody(items_project: Project) -> None:
     items_project.tests(
         ALONE

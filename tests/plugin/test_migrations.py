@@ -9,12 +9,15 @@ import pty
 import re
 import socket
 import subprocess
+import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
 from tests.plugin.projects import (
     ITEM_TABLE,
+    PATIENCE,
     VARIABLE_URL,
     Project,
     async_env,
@@ -460,6 +463,41 @@ def test_revisions_are_listed_with_their_times_if_asked_for(items_project: Proje
             "env.py gives Alembic no target_metadata"
         ),
     ]
+
+
+def test_a_url_whose_parts_env_fills_in_is_replaced_all_the_same(project: Project) -> None:
+    ini = "[alembic]\nscript_location = %(here)s/migrations\n"
+    url = "sqlalchemy.url = postgresql+psycopg2://app:%(DB_PASSWORD)s@production/app\n"
+    project.write("alembic.ini", ini + url)
+    project.env(
+        "from alembic import context\n"
+        'context.config.set_main_option("DB_PASSWORD", "from the vault")\n' + sync_env()
+    )
+    project.revision("0001", f'assert op.get_bind().dialect.driver == "psycopg2"\n{ITEM_TABLE}')
+    project.tests(USES_ITEM)
+
+    project.run().assert_outcomes(passed=1)
+
+
+def test_modules_named_like_the_standard_librarys_disturb_nothing(items_project: Project) -> None:
+    """The folders of tests and of the project come first in the path of both processes."""
+    for name in ("json.py", "tests/random.py", "tests/logging.py"):
+        items_project.write(name, 'raise RuntimeError("this is the module of the project")')
+    items_project.tests(USES_ITEM, name="tests/test_it.py")
+    # not `python -m pytest`: pytest itself would import the project's json
+    command = [str(Path(sys.executable).with_name("pytest")), *items_project.command()[3:]]
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+    assert " 1 passed in " in done.stdout, done.stdout + done.stderr
+
+
+def test_a_migration_that_reads_standard_input_finds_its_end(project: Project) -> None:
+    question = "import os, sys\nassert (sys.stdin.read(), os.read(0, 1)) == ('', b'')\n"
+    project.revision("0001", question + ITEM_TABLE)
+    project.tests(USES_ITEM)
+
+    project.run().assert_outcomes(passed=1)
 
 
 def on_a_terminal(command: list[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.plugin.projects import Project, output, told
+from tests.plugin.projects import Project, block, output, told
 
 UNIT_TEST = "def test_unit(): pass\n"
 DATABASE_TEST = "def test_database(migrated_db): pass\n"
@@ -202,6 +202,28 @@ def test_the_variables_are_set_before_any_conftest_is_imported(
     result = items_project.run(*arguments, server="embedded")
 
     result.assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("module", ["conftest.py", "test_other.py"])
+def test_a_variable_that_somebody_overrides_stops_the_database_tests(
+    items_project: Project, module: str
+) -> None:
+    """The application would be where nobody has looked whether it is production."""
+    items_project.ini("dbmigrate_env =\n    DATABASE_URL\n    OTHER_URL={url}\n")
+    items_project.write(module, 'import os\nos.environ["OTHER_URL"] = "postgresql://production"\n')
+    items_project.tests(UNIT_TEST + DATABASE_TEST)
+
+    result = items_project.run()
+
+    result.assert_outcomes(passed=1, errors=1)
+    assert block(result, "dbmigrate: no database").splitlines() == [
+        (
+            "OTHER_URL, which dbmigrate_env names, was set to something else while conftest files,"
+            " plugins and test modules were loaded"
+        ),
+        "  to do: remove what sets it, or the variable from dbmigrate_env",
+    ]
+    assert not any("revision" in line for line in told(result))
 
 
 def test_the_variables_are_as_before_when_the_run_is_over(
