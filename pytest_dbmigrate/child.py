@@ -18,6 +18,7 @@ from typing import IO, Any
 import psycopg
 from psycopg import sql
 
+from pytest_dbmigrate.databases import control
 from pytest_dbmigrate.dsn import Dsn, redact
 from pytest_dbmigrate.errors import DbmigrateError, MigrationError, as_record
 from pytest_dbmigrate.migrations import alembic, failure
@@ -72,8 +73,7 @@ def _work(job: Job, stream: IO[str]) -> Message:
             result["differences"] = [item.as_record() for item in found]
             result["seconds"] = time.monotonic() - began
 
-    history = psycopg.connect(Dsn.from_record(job["events"]).conninfo(), autocommit=True)
-    with history:
+    with control.connect(Dsn.from_record(job["events"])) as history:
         try:
             source = job["source"]
             config = alembic.configuration(source["ini"], source["toml"], dsn, job["target"])

@@ -10,11 +10,15 @@ import re
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from pytest_dbmigrate.dsn import Dsn, Secret
 from tests.plugin.projects import (
     ITEM_TABLE,
     PATIENCE,
@@ -477,6 +481,52 @@ def test_a_url_whose_parts_env_fills_in_is_replaced_all_the_same(project: Projec
     project.tests(USES_ITEM)
 
     project.run().assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("way", ["role", "PGOPTIONS"])
+def test_what_is_set_for_the_projects_sessions_disturbs_none_of_ours(
+    project: Project, monkeypatch: pytest.MonkeyPatch, role: Dsn, way: str
+) -> None:
+    """The project reads where it does not say otherwise, and its tables are in a schema."""
+    settings = {"search_path": "app", "default_transaction_read_only": "on"}
+    if way == "PGOPTIONS":
+        options = " ".join(f"-c {name}={value}" for name, value in settings.items())
+        monkeypatch.setenv("PGOPTIONS", options)
+    else:
+        with psycopg.connect(project.server_url(), autocommit=True) as connection:
+            for name, value in settings.items():
+                connection.execute(f"alter role {role.user} set {name} = {value}".encode())
+    project.env(
+        sync_env().replace(
+            "    context.configure(",
+            "    connection.exec_driver_sql('set default_transaction_read_only = off')\n"
+            "    connection.commit()\n"
+            "    connection.exec_driver_sql('create schema app')\n"
+            "    connection.commit()\n"
+            "    context.configure(",
+        )
+    )
+    project.revision("0001")
+    project.tests(
+        """
+        def test_it(migrated_db):
+            row = migrated_db.connect().execute("select to_regclass('app.item')::text").fetchone()
+            assert row == ("item",)
+        """
+    )
+
+    project.run(server=role.url()).assert_outcomes(passed=1)
+
+
+@pytest.fixture
+def role(project: Project) -> Iterator[Dsn]:
+    """A role on the server that is up already, which may create databases and no more."""
+    server = Dsn.parse(project.server_url())
+    role = replace(server, user="app", password=Secret("s3cret of app"))
+    with psycopg.connect(server.conninfo(), autocommit=True) as connection:
+        connection.execute(f"create role app login createdb password '{role.password}'".encode())
+        yield role
+        connection.execute("drop role app")
 
 
 def test_modules_named_like_the_standard_librarys_disturb_nothing(items_project: Project) -> None:
