@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from pytest_dbmigrate.databases.pools import Pools
 from pytest_dbmigrate.dsn import Dsn
 from pytest_dbmigrate.errors import DatabaseError
 from pytest_dbmigrate.servers.base import Server
+from tests.conformance.kinds import Plain
 
 SCHEMA = """
 create table item (id serial primary key, name text not null);
@@ -252,6 +254,16 @@ def test_only_what_was_registered_is_dropped(
         connection.execute(control.drop(stranger))
 
 
+def test_a_database_that_a_test_has_renamed_is_dropped_with_the_others(
+    lease: Lease, connected: Control, server: Server, run_id: str
+) -> None:
+    lease.take()
+    connected.rename(lease.name, f"my_own_{run_id}")
+    connected.close()
+    assert sweep.sweep(server.dsn, run_id)
+    assert list(databases(server, run_id)) == []
+
+
 def test_what_another_run_has_registered_is_not_dropped(
     lease: Lease, connected: Control, server: Server, run_id: str
 ) -> None:
@@ -329,3 +341,102 @@ def is_dead(connection: psycopg.Connection[Any]) -> bool:
     except psycopg.OperationalError:
         return True
     return False
+
+
+@pytest.mark.parametrize("kind", ["url"], indirect=True)
+@pytest.mark.parametrize("how", ["release", "sweep"])
+def test_a_role_with_createdb_alone_drops_a_database_that_is_being_vacuumed(
+    how: str,
+    lease: Lease,
+    pools: Pools,
+    plain: Plain,
+    server: Server,
+    run_id: str,
+    eventually: Callable[[Callable[[], object]], None],
+) -> None:
+    """To such a role the kind of a server's own process is hidden, and it may not end it."""
+    database = lease.take()
+    with vacuuming_often(plain):
+        run(database, A_LONG_VACUUM)
+        eventually(lambda: vacuumed(plain, database.name))
+        if how == "release":
+            lease.release(pools)
+        else:
+            sweep.sweep(server.dsn, run_id)
+        assert database.name not in databases(server, run_id)
+
+
+A_LONG_VACUUM = """
+create table slow (id int) with (
+    autovacuum_vacuum_threshold = 0, autovacuum_vacuum_scale_factor = 0,
+    autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1
+);
+insert into slow select generate_series(1, 100000);
+delete from slow;
+"""
+
+
+@contextlib.contextmanager
+def vacuuming_often(plain: Plain) -> Iterator[None]:
+    """Let the server look every second whether there is something to vacuum."""
+    with control.connect(plain.admin) as admin:
+        admin.execute("alter system set autovacuum_naptime = '1s'")
+        admin.execute("select pg_reload_conf()")
+        yield
+        admin.execute("alter system reset autovacuum_naptime")
+        admin.execute("select pg_reload_conf()")
+
+
+def vacuumed(plain: Plain, name: str) -> bool:
+    """Return whether a process of the server's own vacuums the database."""
+    with control.connect(plain.admin) as admin:
+        found = admin.execute(
+            "select from pg_stat_activity where datname = %s and backend_type like 'autovacuum%%'",
+            (name,),
+        )
+        return found.fetchone() is not None
+
+
+# What a role or PGOPTIONS may set for the sessions of the project, and what ours need.
+THEIRS = {
+    "search_path": "nowhere",
+    "default_transaction_read_only": "on",
+    "statement_timeout": "7s",
+    "lock_timeout": "7s",
+    "idle_session_timeout": "7s",
+    "client_encoding": "LATIN1",
+}
+OURS = {
+    "search_path": "public",
+    "default_transaction_read_only": "off",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_session_timeout": "0",
+    "client_encoding": "UTF8",
+}
+
+
+@pytest.mark.parametrize("kind", ["url"], indirect=True)
+@pytest.mark.parametrize("way", ["role", "PGOPTIONS"])
+def test_what_is_set_for_the_projects_sessions_is_not_set_for_ours(
+    way: str, connected: Control, plain: Plain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dsn = connected.dsn
+    if way == "role":
+        with control.connect(plain.admin) as admin:
+            for name, value in THEIRS.items():
+                begin = f"alter role {dsn.user} in database {dsn.dbname} set {name}"
+                admin.execute(f"{begin} = '{value}'".encode())
+    else:
+        options = " ".join(f"-c {name}={value}" for name, value in THEIRS.items())
+        monkeypatch.setenv("PGOPTIONS", options)
+    with psycopg.connect(dsn.conninfo()) as connection:
+        assert settings_of(connection) == THEIRS
+    with control.connect(dsn) as connection:
+        assert settings_of(connection) == OURS
+
+
+def settings_of(connection: control.Connection) -> dict[str, str]:
+    """Return the settings of a session that a role or PGOPTIONS may change."""
+    rows = [connection.execute(f"show {name}".encode()).fetchone() for name in THEIRS]
+    return {name: row[0] for name, row in zip(THEIRS, rows, strict=True) if row}

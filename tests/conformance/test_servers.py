@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -112,6 +113,25 @@ def test_the_settled_address_is_that_of_the_later_server(settings: Settings, new
     with address.holder or contextlib.nullcontext():
         assert new_run.read(start.SERVER) is None  # nothing was started yet
         assert start.server(settings, new_run).dsn == address.dsn
+
+
+@pytest.mark.parametrize("kind", EMBEDDED, indirect=True)
+@pytest.mark.parametrize("name", ["a" * 100, 'with "quotes", commas and a \\'])
+def test_a_folder_in_which_no_socket_can_be_is_one_for_the_embedded_server(
+    name: str, settings: Settings, temporary_files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = temporary_files / name
+    folder.mkdir(mode=0o755, exist_ok=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setattr(embedded, "_MEMORY", folder / "none")  # as where there is no /dev/shm
+    run = Run.start("conformance")
+    try:
+        server = start.server(settings, run)
+        assert [path.name for path in folder.iterdir() if path.name.endswith(run.id)] != []
+        assert shown(server, "unix_socket_directories") == {"unix_socket_directories": ""}
+    finally:
+        run.finish()
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", DOCKER, indirect=True)
