@@ -57,10 +57,16 @@ def runs(items_project: Project) -> Iterator[Runs]:
         yield runs
 
 
-def start(runs: Runs, name: str, meeting: Path, server: str, **keywords: Any) -> Started:
-    """Start a run that meets the other one in a folder."""
+def start(
+    runs: Runs, name: str, meeting: Path, server: str, *arguments: str, **keywords: Any
+) -> Started:
+    """Start a run that meets the other one in a folder.
+
+    It has no cache: pytest 8.2 warns if two runs make the folder for it at the same moment.
+    """
     environ = {"RUN_NAME": name, "MEETING": str(meeting)}
-    return runs.start(server=server, environ=environ, **keywords)
+    arguments = ("-p", "no:cacheprovider", *arguments)
+    return runs.start(*arguments, server=server, environ=environ, **keywords)
 
 
 def assert_they_did_not_meet(meeting: Path, server: str) -> None:
@@ -122,10 +128,7 @@ def test_two_runs_with_the_address_in_a_variable_do_not_meet(
 
 def test_two_runs_with_workers_do_not_meet(runs: Runs, tmp_path: Path) -> None:
     runs.project.tests(MEET)
-    both = []
-    for name in "ab":
-        environ = {"RUN_NAME": name, "MEETING": str(tmp_path)}
-        both.append(runs.start("-n", "2", plugins=["xdist"], environ=environ))
+    both = [start(runs, name, tmp_path, "embedded", "-n", "2", plugins=["xdist"]) for name in "ab"]
     ended = [started.end() for started in both]
     assert [(it.status, it.verdict) for it in ended] == [(pytest.ExitCode.OK, "21 passed")] * 2
     assert_they_did_not_meet(tmp_path, "embedded")
