@@ -100,6 +100,7 @@ def _explained(error: BaseException, dsn: Dsn, upgrade: alembic.Upgrade | None) 
 def _heads(dsn: Dsn, upgrade: alembic.Upgrade) -> tuple[str, ...]:
     """Return what the version table of our database says, whatever env.py did."""
     table, schema = upgrade.version_table
+    schema = schema or upgrade.schema
     name = sql.Identifier(schema, table) if schema else sql.Identifier(table)
     query = sql.SQL("select version_num from {} order by 1").format(name)
     try:

@@ -100,6 +100,7 @@ class Upgrade:
         self.done: list[str] = []
         self.total = 0
         self.version_table: tuple[str, str | None] = ("alembic_version", None)
+        self.schema: str | None = None  # where it is if env.py does not name one
         self.is_verified = False
         self._config = config
         self._dsn = dsn
@@ -147,6 +148,7 @@ class Upgrade:
     def steps(self, heads: Any, context: MigrationContext) -> Iterator[MigrationStep]:
         """Yield Alembic's own steps, an event before and after each; then check."""
         self._was_asked = True
+        self.schema = _answer(context.connection, "select current_schema()")
         try:
             plan = self.script._upgrade_revs(self._target, heads)  # noqa: SLF001  # as alembic.command does
         except CommandError as error:
@@ -195,10 +197,7 @@ class Upgrade:
                 "env.py configures Alembic without a connection",
                 todo=("let it pass connection=... to context.configure()",),
             )
-        was_in_transaction = connection.in_transaction()
-        found = connection.exec_driver_sql("select current_database()").scalar()
-        if not was_in_transaction:
-            connection.rollback()  # else Alembic takes the transaction for env.py's own
+        found = _answer(connection, "select current_database()")
         if found != self._dsn.dbname:
             url = connection.engine.url
             where = f"{url.host or 'a socket'}:{url.port or 5432}"
@@ -209,6 +208,15 @@ class Upgrade:
                 todo=HAND_OVER,
             )
         self.is_verified = True
+
+
+def _answer(connection: Any, question: str) -> Any:
+    """Return what the database answers on env.py's connection, which is left as it was."""
+    was_in_transaction = connection.in_transaction()
+    answer = connection.exec_driver_sql(question).scalar()
+    if not was_in_transaction:
+        connection.rollback()  # else Alembic takes the transaction for env.py's own
+    return answer
 
 
 def revision_of(step: MigrationStep) -> str:

@@ -409,6 +409,31 @@ def test_an_env_that_rolls_back_is_an_error(items_project: Project) -> None:
     ]
 
 
+def test_an_env_that_sets_the_search_path_is_run(project: Project) -> None:
+    """The recipe for a schema of each tenant in Alembic's cookbook."""
+    project.env(
+        sync_env().replace(
+            "    context.configure(",
+            "    connection.exec_driver_sql('create schema tenant')\n"
+            "    connection.exec_driver_sql('set search_path to tenant')\n"
+            "    connection.commit()\n"
+            "    connection.dialect.default_schema_name = 'tenant'\n"
+            "    context.configure(",
+        )
+    )
+    project.revision("0001")
+    project.revision("0002", "pass")
+    project.tests(
+        """
+        def test_it(migrated_db):
+            found = migrated_db.connect().execute("select to_regclass('tenant.item')::text")
+            assert found.fetchone() == ("tenant.item",)
+        """
+    )
+
+    project.run().assert_outcomes(passed=1)
+
+
 def test_a_missing_revision_is_named(items_project: Project) -> None:
     items_project.revision("0003", "pass", after="0002")
     items_project.tests(USES_ITEM)
