@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from benchmarks import project, timing
-from pytest_dbmigrate.databases import control, names
+from pytest_dbmigrate.databases import home, names
 from pytest_dbmigrate.dsn import Dsn
 from pytest_dbmigrate.migrations import events, source
 from pytest_dbmigrate.migrations.messages import Job, Message
@@ -66,6 +66,9 @@ class Bench:
             "dsn": self.dsn.as_record(),
             "events": self.server.at(names.control(self.session.run.id)).as_record(),
             "run": self.session.run.id,
+            "build": self.session.run.id,
+            "root": "",
+            "configured": None,
             "source": found.as_record(),
             "target": "head",
             "check": check,
@@ -96,7 +99,7 @@ def main() -> None:
         project.write(folder, REVISIONS)
         with project.session(folder) as session:
             server = session.server()
-            control.create(server.dsn, session.run.id, events.TABLE)
+            home.create(server.dsn, session.run.id, events.TABLE)
             bench = Bench(folder, session, server.dsn)
             times = timing.in_turns(
                 {

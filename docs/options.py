@@ -1,9 +1,10 @@
-"""Write docs/options.md from the plugin's own list of settings."""
+"""Write docs/options.md from the plugin's own lists of settings and actions."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from pytest_dbmigrate.plugin.options import ACTIONS
 from pytest_dbmigrate.settings import SPECS, Spec
 
 PAGE = Path(__file__).with_name("options.md")
@@ -22,11 +23,20 @@ the run with a message. Where the default is none, an empty option (`--db-alembi
 none, whatever the ini file says. Relative paths start at the folder of the ini file, or for
 options and variables at the working folder.
 """
+_ACTIONS = """\
+## Options that are no settings
+
+They run no test, and have no other spelling. See [Resuming](resuming.md).
+
+| option | what it does |
+|---|---|
+"""
 
 
 def page() -> str:
     """Return the page's text."""
-    return "\n".join([_HEAD, *(_section(spec) for spec in SPECS)])
+    rows = "".join(f"| `--db-{name}` | {text} |\n" for name, text in ACTIONS.items())
+    return "\n".join([_HEAD, *(_section(spec) for spec in SPECS), _ACTIONS + rows])
 
 
 def _section(spec: Spec) -> str:

@@ -18,12 +18,13 @@ from typing import IO, Any
 import psycopg
 from psycopg import sql
 
-from pytest_dbmigrate.databases import control
+from pytest_dbmigrate.databases.connection import connect
 from pytest_dbmigrate.dsn import Dsn, redact
 from pytest_dbmigrate.errors import DbmigrateError, MigrationError, as_record
 from pytest_dbmigrate.migrations import alembic, failure
 from pytest_dbmigrate.migrations.events import EventLog
 from pytest_dbmigrate.migrations.messages import Job, Message, send
+from pytest_dbmigrate.migrations.sources import Sources
 from pytest_dbmigrate.schema import expected
 
 _ORPHANED = 3  # exit status
@@ -37,13 +38,13 @@ def main(results: int) -> None:
     line = sys.stdin.readline()
     if not line:
         return  # there was nothing to do after all
-    job: Job = json.loads(line)
-    os.environ.update(job["environ"])
+    job: Any = json.loads(line)
+    os.environ.update(job.get("environ", {}))
     threading.Thread(target=_end_with_parent, args=(_taken_stdin(),), daemon=True).start()
     _keep_from_children(results)
     with open(results, "w", encoding="utf-8") as stream:
         try:
-            message = _work(job, stream)
+            message = _look(job) if "look" in job else _work(job, stream)
         except DbmigrateError as error:
             message = {"type": "error", "error": as_record(error)}
         sys.stdout.flush()
@@ -51,6 +52,19 @@ def main(results: int) -> None:
         send(stream, message)
     gc.disable()  # the end of the process frees all at once; collecting first took 0.2 s
     gc.freeze()
+
+
+def _look(job: dict[str, Any]) -> Message:
+    """Return the revisions that the scripts know, without running env.py."""
+    source = job["source"]
+    nowhere = Dsn("127.0.0.1", 1, "", "", "")
+    config = alembic.configuration(source["ini"], source["toml"], nowhere, job["target"])
+    try:
+        return {"type": "scripts", "scripts": alembic.listing(config)}
+    except DbmigrateError:
+        raise
+    except BaseException as error:
+        raise failure.of_environment(error, None) from error
 
 
 def _work(job: Job, stream: IO[str]) -> Message:
@@ -73,12 +87,16 @@ def _work(job: Job, stream: IO[str]) -> Message:
             result["differences"] = [item.as_record() for item in found]
             result["seconds"] = time.monotonic() - began
 
-    with control.connect(Dsn.from_record(job["events"])) as history:
+    with connect(Dsn.from_record(job["events"])) as history:
         try:
             source = job["source"]
             config = alembic.configuration(source["ini"], source["toml"], dsn, job["target"])
-            events = EventLog(history, job["run"])
-            upgrade = alembic.Upgrade(config, dsn, job["target"], events, notify, check)
+            events = EventLog(history, job["run"], job["build"])
+            events.own()
+            sources = Sources(job["root"]) if job["root"] else None
+            upgrade = alembic.Upgrade(
+                config, dsn, job["target"], events, notify, check, sources, job["configured"]
+            )
             upgrade.run()
         except DbmigrateError:
             raise
@@ -86,14 +104,25 @@ def _work(job: Job, stream: IO[str]) -> Message:
             raise _explained(error, dsn, upgrade) from error
     result["heads"] = list(_heads(dsn, upgrade))
     _need_heads(upgrade, result["heads"])
+    if sources:
+        result["manifest"] = _manifest(sources, upgrade, job)
     return result
+
+
+def _manifest(sources: Sources, upgrade: alembic.Upgrade, job: Job) -> dict[str, Any]:
+    given = [job["source"]["ini"], job["source"]["toml"], upgrade.script.env_py_location]
+    others = [os.path.realpath(path) for path in given if path]
+    return sources.manifest(alembic.scripts_of(upgrade.script), others)
 
 
 def _explained(error: BaseException, dsn: Dsn, upgrade: alembic.Upgrade | None) -> DbmigrateError:
     if upgrade is None or upgrade.current is None:
         return failure.of_environment(error, upgrade)
-    explained = failure.of_revision(error, upgrade, _heads(dsn, upgrade))
-    upgrade.fail(redact(explained.message, dsn.password))
+    try:
+        explained = failure.of_revision(error, upgrade, _heads(dsn, upgrade))
+        upgrade.fail(redact(explained.message, dsn.password))
+    except psycopg.OperationalError:  # nobody is there to write it down
+        return failure.of_lost_server(error, upgrade)
     return explained
 
 

@@ -78,6 +78,11 @@ class DatabaseError(DbmigrateError):
 
 
 @dataclass(eq=False)
+class BrokenServerError(DatabaseError):
+    """A server cannot do its work any more: its disk is full, or its data is damaged."""
+
+
+@dataclass(eq=False)
 class MigrationError(DbmigrateError):
     """The migrations could not be run to their target. `output` is what they printed."""
 
@@ -91,6 +96,11 @@ class MigrationError(DbmigrateError):
 @dataclass(eq=False)
 class WrongDatabaseError(MigrationError):
     """env.py was about to migrate another database than the one prepared for it."""
+
+
+@dataclass(eq=False)
+class StaleStateError(MigrationError):
+    """What an earlier run has kept cannot be gone on from: it is to be made anew."""
 
 
 @dataclass(eq=False)

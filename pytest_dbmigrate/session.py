@@ -10,24 +10,28 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_dbmigrate.dsn import Dsn
-from pytest_dbmigrate.errors import DbmigrateError, as_record
+from pytest_dbmigrate.errors import (
+    BrokenServerError,
+    DatabaseError,
+    DbmigrateError,
+    as_record,
+)
 from pytest_dbmigrate.servers import start
 from pytest_dbmigrate.servers.base import Server
+from pytest_dbmigrate.servers.kept import Kept, key
 from pytest_dbmigrate.servers.run import Run
 from pytest_dbmigrate.settings import Settings
 
 if TYPE_CHECKING:
-    from pytest_dbmigrate.databases.control import Control
+    from pytest_dbmigrate.databases.control import Control, Holder
     from pytest_dbmigrate.databases.lease import Lease, MigratedDatabase
     from pytest_dbmigrate.databases.pools import Pools
-    from pytest_dbmigrate.migrations.messages import Job, Message
     from pytest_dbmigrate.migrations.migrator import Child
     from pytest_dbmigrate.migrations.source import Source
 
@@ -145,12 +149,22 @@ class Session:
             return True
         if self._opened:
             self._opened.pools.close()
+            if self.settings.resume and self.run.is_owner:
+                self._leave(self._opened.control)
             self._opened.control.close()
             self._opened = None
         is_clean = self.run.finish()
         if self._address and self._address.holder:
             self._address.holder.close()
         return is_clean
+
+    def _leave(self, control: Control) -> None:
+        """Drop what this run has on the kept server, so that its guardian need not."""
+        from pytest_dbmigrate.databases import runs
+
+        with contextlib.suppress(DatabaseError):
+            if runs.leave(control, self.run.id):
+                self.run.owes_nothing()
 
     def _is_forked(self) -> bool:
         """Whether a test has forked this process: what it has inherited is not its to end."""
@@ -170,27 +184,41 @@ class Session:
             raise
 
     def _open(self) -> _Opened:
-        from pytest_dbmigrate.migrations import migrator, source
+        from pytest_dbmigrate.migrations import source
 
         found = source.find(self.settings.alembic, self._folders)
-        ahead = migrator.Child(found.folder) if self.run.claim(_CHILD) else None
+        child = _Ahead(found.folder)
+        if self._needs_child() and self.run.claim(_CHILD):
+            child.start()
         try:
-            return self._open_with(found, ahead)
+            return self._open_on(self.server(), found, child)
+        except BrokenServerError as error:
+            if not self.settings.resume:
+                raise
+            said = (error.tried or (error.what,))[-1]
+            self._server = start.renewed(self.settings, self.run, said, CONTROL)
+            return self._open_on(self._server, found, child)
         finally:
-            if ahead:
-                ahead.close()
+            child.close()
 
-    def _open_with(self, found: Source, ahead: Child | None) -> _Opened:
-        server = self.server()
+    def _needs_child(self) -> bool:
+        """Whether the migrations are sure to be run: nothing is kept to be looked at first."""
+        return not (self.settings.resume and Kept.of(self.settings.root).read())
+
+    def _open_on(self, server: Server, found: Source, child: _Ahead) -> _Opened:
+        from pytest_dbmigrate.build import Builder
         from pytest_dbmigrate.databases import template
         from pytest_dbmigrate.databases.control import Control
         from pytest_dbmigrate.databases.lease import Lease
 
-        self._need_control(server)
-        control = Control(server.dsn, self.run.id, durable=server.durable)
+        replaced = self.run.read(start.REPLACED) or ""
+        replaced = self._need_control(server) or replaced
+        control = Control(server.dsn, self.run.id, durable=server.durable, home=self._home)
         try:
-            build = self._build(control, found, ahead)
-            sealed, _ = template.ensure(control, self.run.id, build)
+            builder = Builder(self.settings, self.run, server, control, found, child.take, replaced)
+            sealed, _ = template.ensure(
+                control, builder.make, self.settings.wait, self._tell_waiting
+            )
             from pytest_dbmigrate.databases.pools import Pools
 
             lease = Lease(control, self.run.id, self.worker, sealed)
@@ -199,61 +227,57 @@ class Session:
             control.close()
             raise
 
-    def _need_control(self, server: Server) -> None:
-        from pytest_dbmigrate.databases import control
+    def _tell_waiting(self, holder: Holder) -> None:
+        self.run.note("waiting", holder=str(holder))
+
+    @property
+    def _home(self) -> str:
+        """The id in the control database's name: the project's if its state is kept."""
+        return key(self.settings.root) if self.settings.resume else self.run.id
+
+    def _need_control(self, server: Server) -> str:
+        """Make the control database if it is not there; return why an older one is gone."""
+        from pytest_dbmigrate import __version__
+        from pytest_dbmigrate.databases import home, sweep
         from pytest_dbmigrate.migrations import events
 
         with self.run.only_one(CONTROL):
-            if self.run.read(CONTROL) is None:
-                control.create(server.dsn, self.run.id, events.TABLE)
-                self.run.write(CONTROL, True)
+            known = self.run.read(CONTROL)
+            if known is not None:
+                return str(known)
+            reason = ""
+            if self.settings.resume:
+                before = home.version(server.dsn, self._home)
+                if before not in ("", __version__):
+                    reason = f"it was kept by pytest-dbmigrate {before}"
+                    sweep.sweep(server.dsn, self._home)
+            home.create(server.dsn, self._home, events.TABLE)
+            self.run.write(CONTROL, reason)
+            return reason
 
-    def _build(
-        self, control: Control, found: Source, ahead: Child | None
-    ) -> Callable[[Dsn], dict[str, Any]]:
+
+class _Ahead:
+    """The migration child, which may be started before there is a job for it."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._child: Child | None = None
+
+    def start(self) -> None:
+        """Start it, to import what it needs while the server comes up."""
         from pytest_dbmigrate.migrations.migrator import Child
 
-        def build(dsn: Dsn) -> dict[str, Any]:
-            job: Job = {
-                "environ": environ_for(self.settings, dsn),
-                "dsn": dsn.as_record(),
-                "events": control.dsn.as_record(),
-                "run": self.run.id,
-                "source": found.as_record(),
-                "target": self.settings.target,
-                "check": self.settings.check != "off",
-            }
-            self.run.note("migrating", source=str(found))
-            began = time.monotonic()
-            with contextlib.closing(ahead or Child(found.folder)) as child:
-                result = child.migrate(job, self._follow, meanwhile=_import_sqlalchemy)
-            self.run.note("migrated", seconds=time.monotonic() - began, heads=result["heads"])
-            self._judge(result)
-            return {"heads": result["heads"]}
+        self._child = Child(self._folder)
 
-        return build
+    def take(self) -> Child:
+        """Return the child; the caller closes it, and the next call starts another."""
+        if self._child is None:
+            self.start()
+        child, self._child = self._child, None
+        assert child is not None
+        return child
 
-    def _follow(self, message: Message) -> None:
-        if message["type"] in ("plan", "started", "done"):
-            facts = {key: value for key, value in message.items() if key != "type"}
-            self.run.note(message["type"], **facts)
-
-    def _judge(self, result: Message) -> None:
-        from pytest_dbmigrate.schema import render
-        from pytest_dbmigrate.schema.diff import Difference
-
-        found = [Difference.from_record(record) for record in result["differences"]]
-        if found and self.settings.check == "error":
-            raise render.drift(found)
-        sentences = [render.sentence(difference) for difference in found]
-        self.run.note("checked", differences=sentences, unchecked=result["unchecked"])
-
-
-def _import_sqlalchemy() -> None:
-    """Spend the time that the child works on what this process needs next."""
-    import pytest_dbmigrate.databases.pools  # noqa: F401
-
-
-def environ_for(settings: Settings, dsn: Dsn) -> dict[str, str]:
-    """Return the environment variables that carry the address of a database."""
-    return {variable.name: variable.value(dsn) for variable in settings.env}
+    def close(self) -> None:
+        """End a child that nobody has taken."""
+        if self._child is not None:
+            self._child.close()

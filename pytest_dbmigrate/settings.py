@@ -154,7 +154,14 @@ SPECS: tuple[Spec, ...] = (
     Spec(
         "fresh",
         False,
-        "start from nothing, and use nothing of earlier runs (what every run does for now)",
+        "discard what earlier runs of this project have kept, and start from nothing",
+        _flag,
+        kind="flag",
+    ),
+    Spec(
+        "resume",
+        False,
+        "keep the server and its state when the run ends, and go on from there in the next run",
         _flag,
         kind="flag",
     ),
@@ -220,6 +227,13 @@ SPECS: tuple[Spec, ...] = (
         metavar="SECONDS",
     ),
     Spec(
+        "wait",
+        600.0,
+        "seconds to wait for another run of this project that is applying migrations",
+        _seconds,
+        metavar="SECONDS",
+    ),
+    Spec(
         "env",
         (),
         "environment variables that carry the database's address, a line each: DATABASE_URL, "
@@ -241,6 +255,7 @@ class Settings:
     server: str
     allow_remote: bool
     fresh: bool
+    resume: bool
     keep: str
     check: str
     alembic: str
@@ -250,6 +265,7 @@ class Settings:
     compose_service: str
     pg_bin: str
     timeout: float
+    wait: float
     env: tuple[EnvVariable, ...]
     sources: Mapping[str, Source] = field(default_factory=dict)
 
@@ -260,6 +276,10 @@ class Settings:
             for name, source in self.sources.items()
             if source != "default"
         ]
+
+    def environ_for(self, dsn: Dsn) -> dict[str, str]:
+        """Return the environment variables that carry the address of a database."""
+        return {variable.name: variable.value(dsn) for variable in self.env}
 
 
 def resolve(

@@ -117,7 +117,7 @@ class Lease:
     def take(self) -> MigratedDatabase:
         """Return a new copy of the template. Raises `DatabaseError`."""
         self._control.drop(self.name)
-        self._control.create(self.name, self._template)
+        self._control.create(self.name, "lease", self._template)
         self._database = MigratedDatabase(self._control.dsn.at(self.name))
         return self._database
 
@@ -144,7 +144,7 @@ class Lease:
         None if this run keeps as many as it may.
         """
         if not self._kept:
-            with self._control.building():  # else two workers could keep the last one each
+            with self._control.counting():  # else two workers could keep the last one each
                 number = self._control.count("kept")
                 if number >= MOST_KEPT:
                     return None

@@ -8,24 +8,24 @@ _PREFIX = "dbm"
 _LONGEST = 63  # bytes of a name that Postgres keeps
 
 
-def control(run_id: str) -> str:
-    """Return the name of the run's control database."""
-    return f"{_PREFIX}_{run_id}_control"
+def control(home: str) -> str:
+    """Return the name of a control database: a run's, or a project's that keeps its state."""
+    return f"{_PREFIX}_{home}_control"
 
 
-def comment(run_id: str) -> str:
-    """Return the comment that every database of the run has in the catalog."""
-    return f"pytest-dbmigrate, run {run_id}"
+def comment(owner: str) -> str:
+    """Return the comment that every database of a run or project has in the catalog."""
+    return f"pytest-dbmigrate, run {owner}"
 
 
-def template(run_id: str) -> str:
-    """Return the name of the run's template."""
-    return f"{_PREFIX}_{run_id}_template"
+def template(build: str) -> str:
+    """Return the name of the template that a build has become."""
+    return f"{_PREFIX}_{build}_template"
 
 
-def scratch(run_id: str) -> str:
+def scratch(build: str) -> str:
     """Return the name under which a template is built."""
-    return f"{_PREFIX}_{run_id}_build"
+    return f"{_PREFIX}_{build}_build"
 
 
 def lease(run_id: str, worker: str) -> str:

@@ -13,54 +13,113 @@ from typing import Any
 
 import psycopg
 
-from pytest_dbmigrate import clock
+from pytest_dbmigrate import clock, locks
 from pytest_dbmigrate.databases import names
-from pytest_dbmigrate.databases.control import Connection, connect, drop
+from pytest_dbmigrate.databases.connection import Connection, connect, drop
 from pytest_dbmigrate.dsn import Dsn
 from pytest_dbmigrate.errors import DatabaseError
 
 _ADDRESS = "address.json"
+_HELD = """
+select objid::bigint from pg_locks where locktype = 'advisory' and classid = %s and objsubid = 2
+and database = (select oid from pg_database where datname = current_database())
+"""
+# A migration child that was killed may leave a statement at work on the server.
+_END_STATEMENTS = """
+select count(pg_terminate_backend(pid)) from pg_stat_activity
+where usesysid is not null and datname in (
+    select d.name from database d join build b on d.name like '%%' || b.id || '%%'
+    where d.role = 'build' and b.run = %s and b.sealed is null
+)
+"""
 _ATTEMPTS, _PAUSE = 20, 0.5  # seconds between two attempts
 
 
-def main(folder: str) -> None:
-    """Drop the databases of the run that has this folder; exit status 1 if one is left."""
+def main(folder: str, home: str, *, may_be_gone: bool, unless_used: bool) -> None:
+    """Drop the databases of the owner of this folder; exit status 1 if one is left.
+
+    The folder's name is the owner's id: a run's, or that of the project whose home it is.
+    A kept server of our own that is gone is swept by the run that starts it again.
+    """
     path = Path(folder)
     record: dict[str, Any] = json.loads((path / _ADDRESS).read_text(encoding="utf-8"))
-    raise SystemExit(not sweep(Dsn.from_record(record["dsn"]), path.name))
+    dsn = Dsn.from_record(record["dsn"])
+    if may_be_gone and not _answers(dsn):
+        raise SystemExit(0)
+    if unless_used and _users(dsn, home):
+        raise SystemExit(f"runs {', '.join(_users(dsn, home))} use it")
+    raise SystemExit(not sweep(dsn, path.name, home))
 
 
-def sweep(dsn: Dsn, run_id: str) -> bool:
-    """Drop the databases of a run, its control database last; return whether none is left.
+def _users(dsn: Dsn, home: str) -> list[str]:
+    """Return the ids of the runs that are connected to a home."""
+    try:
+        with connect(dsn.at(names.control(home))) as its:
+            rows = its.execute("select id from run").fetchall()
+            held = its.execute(_HELD, (locks.RUN,)).fetchall()
+    except (psycopg.Error, DatabaseError):
+        return []
+    return [run for (run,) in rows if (locks.key(run) % (1 << 32),) in held]
+
+
+def _answers(dsn: Dsn) -> bool:
+    try:
+        connect(dsn).close()
+    except DatabaseError:
+        return False
+    return True
+
+
+def sweep(dsn: Dsn, owner: str, home: str = "") -> bool:
+    """Drop the databases of a run, or of a whole home; return whether none is left.
 
     One that cannot be dropped now is tried again for a while, and keeps none of the
-    others. The control database stays as long as there is something to know.
+    others. A home's control database is dropped last, as long as there is something to
+    know; the control database of a home that a run was only a guest in stays.
     """
-    control = names.control(run_id)
+    home = home or owner
     with connect(dsn) as connection:
-        waiting = _databases(dsn, connection, run_id)
+        waiting = _databases(dsn, connection, owner, home)
         for _ in range(_ATTEMPTS):
             waiting = [name for name in waiting if not _drop(connection, name)]
-            if not waiting:
-                return _drop(connection, control)
+            if not waiting and _farewell(dsn, connection, owner, home):
+                return True
             clock.sleep(_PAUSE)
     return False
 
 
-def _databases(dsn: Dsn, connection: Connection, run_id: str) -> list[str]:
+def _databases(dsn: Dsn, connection: Connection, owner: str, home: str) -> list[str]:
     """Return what is registered, and what bears our comment under another name by now."""
-    control = names.control(run_id)
+    control = names.control(home)
     registered: list[tuple[Any, ...]] = []
+    owners = [owner]
     with contextlib.suppress(psycopg.Error, DatabaseError), connect(dsn.at(control)) as its:
         registered = its.execute(
-            "select name from database where role <> 'control' order by registered_at desc"
+            "select name from database where role <> 'control' and run = any(%s) or %s "
+            "order by registered_at desc",
+            (owners, owner == home),
         ).fetchall()
+        if owner == home:
+            owners += [run for (run,) in its.execute("select id from run").fetchall()]
     commented = connection.execute(
-        "select datname from pg_database where datname <> %s "
-        "and shobj_description(oid, 'pg_database') = %s",
-        (control, names.comment(run_id)),
+        "select datname from pg_database where shobj_description(oid, 'pg_database') = any(%s)",
+        ([names.comment(one) for one in owners],),
     ).fetchall()
-    return list(dict.fromkeys(name for (name,) in [*registered, *commented]))
+    found = dict.fromkeys(name for (name,) in [*registered, *commented])
+    return [name for name in found if name != control]
+
+
+def _farewell(dsn: Dsn, connection: Connection, owner: str, home: str) -> bool:
+    """Drop the control database of a home; a guest's rows in it; its orphaned statements."""
+    control = names.control(home)
+    if owner == home:
+        return _drop(connection, control)
+    with contextlib.suppress(psycopg.Error, DatabaseError), connect(dsn.at(control)) as its:
+        its.execute("delete from database where run = %s", (owner,))
+        its.execute("delete from outcome where run = %s", (owner,))
+        its.execute("delete from run where id = %s", (owner,))
+        its.execute(_END_STATEMENTS, (owner,))
+    return True
 
 
 def _drop(connection: Connection, name: str) -> bool:

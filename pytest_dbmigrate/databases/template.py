@@ -1,4 +1,4 @@
-"""The template: built once under a lock in a scratch name, sealed last."""
+"""The template: made once in a run, under a lock, and sealed last."""
 
 from __future__ import annotations
 
@@ -6,43 +6,38 @@ from collections.abc import Callable
 from typing import Any
 
 from pytest_dbmigrate.databases import names
-from pytest_dbmigrate.databases.control import Control
-from pytest_dbmigrate.dsn import Dsn
+from pytest_dbmigrate.databases.control import Control, Holder
 from pytest_dbmigrate.errors import DbmigrateError, as_record, from_record
 
-Build = Callable[[Dsn], dict[str, Any]]
+Make = Callable[[], tuple[str, dict[str, Any]]]
 
 
-def ensure(control: Control, run_id: str, build: Build) -> tuple[str, dict[str, Any]]:
-    """Return the sealed template's name and what `build` returned, building it if needed.
+def ensure(
+    control: Control,
+    make: Make,
+    patience: float = 600.0,
+    waiting: Callable[[Holder], None] = lambda _: None,
+) -> tuple[str, dict[str, Any]]:
+    """Return the sealed template's name and its facts, making or finding it if need be.
 
-    Of several processes one builds and the others wait. What `build` raises is raised
-    here, and in every other process of the run, without another attempt.
+    `make` returns a build and its facts. Of several processes one calls it and the others
+    wait; what it raises is raised here, and in every other process of the run, without
+    another attempt.
     """
-    with control.building():
+    with control.building(patience, waiting):
         outcome = control.outcome()
         if outcome is None:
-            outcome = _build(control, run_id, build)
-    if "error" in outcome:
-        raise from_record(outcome["error"])
-    return outcome["template"], outcome["facts"]
+            outcome = _outcome(make)
+            control.record(outcome)
+        if "error" in outcome:
+            raise from_record(outcome["error"])
+        control.use(outcome["build"])
+    return names.template(outcome["build"]), outcome["facts"]
 
 
-def _build(control: Control, run_id: str, build: Build) -> dict[str, Any]:
-    scratch, sealed = names.scratch(run_id), names.template(run_id)
-    for name in (scratch, sealed):
-        control.drop(name)  # left by a build that was killed
-    control.register(scratch, "build")
-    control.register(sealed, "template")
-    control.create(scratch)
-    outcome: dict[str, Any]
+def _outcome(make: Make) -> dict[str, Any]:
     try:
-        outcome = {"template": sealed, "facts": build(control.dsn.at(scratch))}
+        build, facts = make()
     except DbmigrateError as error:
-        outcome = {"error": as_record(error)}
-        control.drop(scratch)
-    else:
-        control.rename(scratch, sealed)
-        control.seal(sealed)
-    control.record(outcome)
-    return outcome
+        return {"error": as_record(error)}
+    return {"build": build, "facts": facts}

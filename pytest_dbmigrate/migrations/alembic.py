@@ -8,8 +8,10 @@ surrounds a revision: the event before it, the event after its commit.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import inspect
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,8 +25,10 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from pytest_dbmigrate.dsn import Dsn
-from pytest_dbmigrate.errors import MigrationError, WrongDatabaseError
-from pytest_dbmigrate.migrations.events import Event, EventLog
+from pytest_dbmigrate.errors import MigrationError, StaleStateError, WrongDatabaseError
+from pytest_dbmigrate.migrations.events import Event, EventKind, EventLog
+from pytest_dbmigrate.migrations.sources import Sources
+from pytest_dbmigrate.migrations.transactions import Watch
 
 Notify = Callable[..., None]
 Check = Callable[[Config, ScriptDirectory, MigrationContext], None]
@@ -90,10 +94,22 @@ def target_of(script: ScriptDirectory, target: str) -> str:
 
 
 class Upgrade:
-    """One upgrade of one database: its plan, where it stands, what env.py gave Alembic."""
+    """One upgrade of one database: its plan, where it stands, what env.py gave Alembic.
+
+    With `sources` it is one that may be resumed: what its revisions are made of is recorded.
+    `configured` is what env.py had told Alembic when the database was last migrated, if it was.
+    """
 
     def __init__(
-        self, config: Config, dsn: Dsn, target: str, events: EventLog, notify: Notify, check: Check
+        self,
+        config: Config,
+        dsn: Dsn,
+        target: str,
+        events: EventLog,
+        notify: Notify,
+        check: Check,
+        sources: Sources | None = None,
+        configured: dict[str, Any] | None = None,
     ) -> None:
         self.script = ScriptDirectory.from_config(config)
         self.current: MigrationStep | None = None
@@ -108,9 +124,14 @@ class Upgrade:
         self._events = events
         self._notify = notify
         self._check = check
+        self._sources = sources
+        self._configured = configured
         self._began = 0.0
         self._checksum = ""
+        self._opened = 0
+        self._is_transactional = True
         self._was_asked = False
+        self._options: dict[str, Any] = {}
 
     def run(self) -> None:
         """Run env.py once. Whatever it or a revision raises comes through."""
@@ -132,11 +153,12 @@ class Upgrade:
                 options.get("version_table_schema"),
             )
             options["transaction_per_migration"] = True
+            self._options = options
             configure(connection=connection, **options)
 
         # the instance's attribute: the functions of alembic.context look it up there
         environment.configure = configure_verified  # type: ignore[method-assign, assignment]
-        with environment:
+        with contextlib.closing(Watch(self._leave_transaction)) as self._watch, environment:
             self.script.run_env()
         if not self._was_asked:
             raise MigrationError(
@@ -149,9 +171,13 @@ class Upgrade:
         """Yield Alembic's own steps, an event before and after each; then check."""
         self._was_asked = True
         self.schema = _answer(context.connection, "select current_schema()")
+        if self._sources:
+            self._compare(self._facts(self._sources))
         try:
             plan = self.script._upgrade_revs(self._target, heads)  # noqa: SLF001  # as alembic.command does
         except CommandError as error:
+            if self._configured:
+                raise StaleStateError(str(error)) from error
             raise MigrationError(
                 f"the migrations cannot be run to {self._target}: {error}",
                 todo=("see `alembic history`; dbmigrate_target names another revision",),
@@ -161,6 +187,7 @@ class Upgrade:
         finished: list[Event] = []
         for step in plan:
             self._start(step, finished)
+            self._wrap(step)
             yield step
             finished = [self._finish(step)]
         self._events.append(*finished)
@@ -170,25 +197,90 @@ class Upgrade:
     def fail(self, error: str) -> None:
         """Write the event of the current revision's failure."""
         if self.current is not None:
-            seconds = time.monotonic() - self._began
-            revision = revision_of(self.current)
             text = error.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
-            self._events.append(Event(revision, "failed", self._checksum, seconds, text))
+            self._events.append(self._event("failed", time.monotonic() - self._began, text))
 
     def _start(self, step: MigrationStep, finished: list[Event]) -> None:
         self.current = step
         self._checksum = _checksum(step)
-        revision = revision_of(step)
-        self._events.append(*finished, Event(revision, "started", self._checksum))
-        self._notify("started", revision=revision, doc=step.doc or "")
+        self._is_transactional = True
+        if self._sources:
+            self._opened = self._sources.mark()
+        self._events.append(*finished, self._event("started"))
+        self._notify("started", revision=revision_of(step), doc=step.doc or "")
         self._began = time.monotonic()
+
+    def _wrap(self, step: Any) -> None:
+        """Watch the step's script, and not what Alembic does around it."""
+        run, watch = step.migration_fn, self._watch
+
+        def watched(**keywords: Any) -> None:
+            with watch.script():
+                run(**keywords)
+            if self._sources and self._sources.mark() > self._opened:
+                # what it has read is written down before its commit, after which we may be killed
+                self._events.append(self._event("started", read=True))
+
+        step.migration_fn = watched
+
+    def _leave_transaction(self) -> None:
+        """Write down, before it happens, that the revision commits something on its own."""
+        if self.current is not None and self._is_transactional:
+            self._is_transactional = False
+            self._events.append(self._event("started"))
 
     def _finish(self, step: MigrationStep) -> Event:
         seconds = time.monotonic() - self._began
         revision = revision_of(step)
         self.done.append(revision)
         self._notify("done", revision=revision, seconds=seconds)
-        return Event(revision, "done", self._checksum, seconds)
+        return self._event("done", seconds)
+
+    def _event(
+        self,
+        kind: EventKind,
+        seconds: float | None = None,
+        error: str | None = None,
+        *,
+        read: bool = False,
+    ) -> Event:
+        assert self.current is not None
+        since = self._opened if read or kind != "started" else None
+        file = os.path.realpath(file_of(self.current))
+        return Event(
+            revision_of(self.current),
+            kind,
+            self._checksum,
+            seconds,
+            error,
+            self._is_transactional,
+            self._sources.of(file, since) if self._sources else {},
+        )
+
+    def _facts(self, sources: Sources) -> dict[str, Any]:
+        """Return what env.py tells Alembic that shapes what the revisions make."""
+        target = self._options.get("target_metadata")
+        metadata: list[Any] = list(target) if isinstance(target, list | tuple) else [target]
+        conventions = [
+            sorted((str(key), str(text)) for key, text in it.naming_convention.items())
+            for it in metadata
+            if hasattr(it, "naming_convention")
+        ]
+        env = os.path.realpath(self.script.env_py_location)
+        config = [self._config.config_file_name, getattr(self._config, "toml_file_name", None)]
+        return {
+            "version_table": self.version_table[0],
+            "version_table_schema": self.version_table[1] or self.schema,
+            "naming_convention": [[list(pair) for pair in it] for it in conventions],
+            "common": sources.common(env, [os.path.realpath(path) for path in config if path]),
+        }
+
+    def _compare(self, facts: dict[str, Any]) -> None:
+        """Refuse to go on where env.py has changed what the applied revisions rested on."""
+        for name, was in (self._configured or {}).items():
+            if name != "common" and facts[name] != was:
+                raise StaleStateError(f"env.py configures another {name}")
+        self._events.configured(facts)
 
     def _verify(self, connection: Any) -> None:
         """Refuse any database but ours; its name has the run's random id in it."""
@@ -208,6 +300,17 @@ class Upgrade:
                 todo=HAND_OVER,
             )
         self.is_verified = True
+
+
+def scripts_of(script: ScriptDirectory) -> list[str]:
+    """Return the paths of all revisions' files."""
+    return [os.path.realpath(it.path) for it in script.walk_revisions()]
+
+
+def listing(config: Config) -> list[dict[str, str]]:
+    """Return the revision and the doc of each script, the first ones first."""
+    found = list(ScriptDirectory.from_config(config).walk_revisions())
+    return [{"revision": it.revision, "doc": it.doc or ""} for it in reversed(found)]
 
 
 def _answer(connection: Any, question: str) -> Any:

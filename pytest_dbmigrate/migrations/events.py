@@ -6,18 +6,25 @@ rollback they describe and the death of the process that wrote them.
 
 from __future__ import annotations
 
+import json
 import os
 import socket
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
 
 import psycopg
+from psycopg.types.json import Json
+
+from pytest_dbmigrate import locks
 
 EventKind = Literal["started", "done", "failed"]
+Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
 TABLE = """
 create table if not exists event (
     id bigint generated always as identity primary key,
+    build text not null,
     revision text not null,
     kind text not null check (kind in ('started', 'done', 'failed')),
     at timestamptz not null default clock_timestamp(),
@@ -25,15 +32,23 @@ create table if not exists event (
     run text not null,
     host text not null,
     process integer not null,
+    is_transactional boolean not null,
     checksum text not null,
+    sources json not null,
     error text
+);
+create table if not exists configured (
+    build text primary key,
+    facts json not null
 )
 """
 _INSERT = """
-insert into event (revision, kind, seconds, run, host, process, checksum, error)
-select revision, kind, seconds, %s, %s, %s, checksum, error
-from unnest(%s::text[], %s::text[], %s::float8[], %s::text[], %s::text[])
-    as given (revision, kind, seconds, checksum, error)
+insert into event (
+    build, revision, kind, seconds, run, host, process, is_transactional, checksum, sources, error
+)
+select %s, revision, kind, seconds, %s, %s, %s, is_transactional, checksum, sources::json, error
+from unnest(%s::text[], %s::text[], %s::float8[], %s::bool[], %s::text[], %s::text[], %s::text[])
+    as given (revision, kind, seconds, is_transactional, checksum, sources, error)
 """
 
 
@@ -41,7 +56,9 @@ from unnest(%s::text[], %s::text[], %s::float8[], %s::text[], %s::text[])
 class Event:
     """What happened to a revision.
 
-    `seconds` is how long it took, once that is known; `checksum` is the SHA-256 of its file.
+    `seconds` is how long it took, once that is known; `checksum` is the SHA-256 of its file,
+    and `sources` the digests of all that it is made of. `is_transactional` is false from the
+    moment something of it is committed before its end.
     """
 
     revision: str
@@ -49,14 +66,42 @@ class Event:
     checksum: str
     seconds: float | None = None
     error: str | None = None
+    is_transactional: bool = True
+    sources: dict[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An event as it is read again: what, in which order, when (by the server's clock), by whom."""
+
+    id: int
+    event: Event
+    at: datetime
+    run: str
+    host: str
+    process: int
 
 
 class EventLog:
-    """The writer's side of the history, for one process of one run."""
+    """The writer's side of the history, for one process of one run that works on one build."""
 
-    def __init__(self, connection: psycopg.Connection[tuple[object, ...]], run_id: str) -> None:
+    def __init__(self, connection: Connection, run_id: str, build: str) -> None:
         self._connection = connection
         self._who = (run_id, socket.gethostname(), os.getpid())
+        self._build = build
+
+    def own(self) -> None:
+        """Hold the build's lock until the connection ends: it tells that its owner lives."""
+        self._connection.execute(
+            "select pg_advisory_lock(%s, %s)", (locks.BUILD, locks.key(self._build))
+        )
+
+    def configured(self, facts: dict[str, Any]) -> None:
+        """Write down how env.py has configured Alembic for this build."""
+        self._connection.execute(
+            "insert into configured values (%s, %s) on conflict (build) do nothing",
+            (self._build, Json(facts)),
+        )
 
     def append(self, *events: Event) -> None:
         """Write the events, in their order and in one round trip."""
@@ -66,7 +111,42 @@ class EventLog:
             [event.revision for event in events],
             [event.kind for event in events],
             [event.seconds for event in events],
+            [event.is_transactional for event in events],
             [event.checksum for event in events],
+            [json.dumps(event.sources) for event in events],
             [event.error for event in events],
         )
-        self._connection.execute(_INSERT, (*self._who, *columns))
+        self._connection.execute(_INSERT, (self._build, *self._who, *columns))
+
+
+def read(connection: Connection, build: str) -> list[Entry]:
+    """Return the events of a build, the oldest first."""
+    rows = connection.execute(
+        "select id, revision, kind, checksum, seconds, error, is_transactional, sources, "
+        "at, run, host, process from event where build = %s order by id",
+        (build,),
+    ).fetchall()
+    return [Entry(row[0], Event(*row[1:8]), *row[8:]) for row in rows]
+
+
+def configured(connection: Connection, build: str) -> dict[str, Any] | None:
+    """Return how env.py had configured Alembic for a build, or None if it never did."""
+    row = connection.execute("select facts from configured where build = %s", (build,)).fetchone()
+    return row[0] if row else None
+
+
+def is_owned(connection: Connection, build: str) -> bool:
+    """Whether the migration child that works on a build lives."""
+    row = connection.execute(
+        "select exists (select from pg_locks where locktype = 'advisory' and objsubid = 2 "
+        "and database = (select oid from pg_database where datname = current_database()) "
+        "and classid = %s::int::bit(32)::int8::oid and objid = %s::int::bit(32)::bigint::oid)",
+        (locks.BUILD, locks.key(build)),
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def forget(connection: Connection, build: str) -> None:
+    """Remove the history of a build that is no more."""
+    for table in ("event", "configured"):
+        connection.execute(f"delete from {table} where build = %s", (build,))  # noqa: S608

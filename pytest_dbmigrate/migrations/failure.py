@@ -65,6 +65,17 @@ def of_environment(error: BaseException, upgrade: Upgrade | None) -> MigrationEr
     )
 
 
+def of_lost_server(error: BaseException, upgrade: Upgrade) -> MigrationError:
+    """Return the error of a revision during which the server went away."""
+    assert upgrade.current is not None
+    revision = revision_of(upgrade.current)
+    return MigrationError(
+        f"the server went away while revision {revision} ran",
+        tried=tuple(_server_said(error).message.splitlines()),
+        todo=("see the server's log; was it killed, or out of memory?",),
+    )
+
+
 def of_comparison(error: BaseException) -> MigrationError:
     """Return the error of comparing the schema, once the migrations have run."""
     return replace(

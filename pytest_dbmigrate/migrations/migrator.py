@@ -95,6 +95,21 @@ class Child:
             raise error
         return last
 
+    def scripts(self, source: dict[str, Any], target: str) -> list[dict[str, str]]:
+        """Return the revisions and docs of the project's scripts, the first ones first.
+
+        env.py is not run. Raises `MigrationError` if the scripts cannot be read.
+        """
+        self._tell({"look": True, "source": source, "target": target})
+        line = self._messages.readline()
+        if not line:
+            self._process.wait()
+            raise _died(self._process.returncode, "", self._output_so_far())
+        said = read(line)
+        if said["type"] == "error":
+            raise from_record(said["error"])
+        return said["scripts"]
+
     def close(self) -> None:
         """End the child and what it has started, whatever they are doing."""
         if self._process.returncode is None:  # else its number may be another's by now
@@ -126,8 +141,11 @@ class Child:
             self._process.stdin.flush()
 
     def _said(self, job: Job) -> str:
+        return redact(self._output_so_far(), job["dsn"]["password"])
+
+    def _output_so_far(self) -> str:
         self._output.seek(0)
-        return redact(self._output.read()[-_OUTPUT_KEPT:], job["dsn"]["password"])
+        return self._output.read()[-_OUTPUT_KEPT:]
 
 
 def _redacted(value: Any, password: str) -> Any:

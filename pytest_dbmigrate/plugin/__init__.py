@@ -1,5 +1,6 @@
 """The plugin `dbmigrate`: the only rooms that import pytest."""
 
+from pytest_dbmigrate.plugin.actions import pytest_cmdline_main
 from pytest_dbmigrate.plugin.fixtures import db_server, migrated_db
 from pytest_dbmigrate.plugin.hooks import (
     pytest_collection_finish,
@@ -19,6 +20,7 @@ __all__ = [
     "db_server",
     "migrated_db",
     "pytest_addoption",
+    "pytest_cmdline_main",
     "pytest_collection_finish",
     "pytest_configure",
     "pytest_load_initial_conftests",

@@ -10,6 +10,11 @@ import pytest
 from pytest_dbmigrate.errors import SettingError
 from pytest_dbmigrate.settings import SPECS, Settings, Spec, resolve
 
+ACTIONS = {
+    "status": "print the state of each revision in what is kept of this project, and exit",
+    "stop": "end and remove this project's kept server and its state, and exit",
+}
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add an option and an ini key for each setting."""
@@ -19,6 +24,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             _add_option(group, spec)
         kind = "linelist" if spec.kind == "lines" else "string"
         parser.addini(spec.ini, spec.help, type=kind, default=None)  # type: ignore[arg-type]
+    for name, text in ACTIONS.items():
+        group.addoption(f"--db-{name}", dest=f"db_{name}", action="store_true", help=text)
 
 
 def _add_option(group: Any, spec: Spec) -> None:

@@ -36,7 +36,7 @@ class Narrator:
         self._run: Run | None = None
         self._offset = 0
         self._total = self._done = 0
-        self._migrated = self._told_at = 0.0
+        self._told_at = 0.0
         self._is_updating = False
         self._failure: DbmigrateError | None = None
         self._differences: list[str] = []
@@ -116,12 +116,11 @@ class Narrator:
                 f"({note['seconds'] * 1000:.0f} ms)"
             )
 
-    def _tell_migrated(self, note: dict[str, Any]) -> None:
-        self._migrated = note["seconds"]
+    def _tell_waiting(self, note: dict[str, Any]) -> None:
+        self._line(f"waiting for {note['holder']}, which applies migrations ...")
 
     def _tell_checked(self, note: dict[str, Any]) -> None:
         self._differences = note["differences"]
-        count = "1 revision" if self._done == 1 else f"{self._done} revisions"
         if note["unchecked"]:
             schema = f"not compared with the models: {note['unchecked']}"
         elif note["differences"]:
@@ -129,7 +128,7 @@ class Narrator:
             schema = f"{number} {'difference' if number == 1 else 'differences'} to the models"
         else:
             schema = "the schema matches the models"
-        self._line(f"fresh: {count} applied in {self._migrated:.2f} s; {schema}")
+        self._line(f"{_came_to_be(note)}; {schema}")
 
     def _tell_failed(self, note: dict[str, Any]) -> None:
         if self._failure is None:
@@ -178,6 +177,19 @@ class Narrator:
             return
         with capture.global_and_fixture_disabled():
             yield terminal
+
+
+def _came_to_be(note: dict[str, Any]) -> str:
+    """Return in words how the template was made, or found."""
+    count = "1 revision" if note["revisions"] == 1 else f"{note['revisions']} revisions"
+    if note["how"] == "unchanged":
+        return f"unchanged: {count}"
+    if note["how"] == "resumed":
+        after = f" ({note['unfinished']})" if note["unfinished"] else ""
+        now = f"{note['applied']} of {note['revisions']} applied now"
+        return f"resumed: {now}{after} in {note['seconds']:.2f} s"
+    why = f"{note['reason']}; " if note["reason"] else ""
+    return f"{note['how']}: {why}{count} applied in {note['seconds']:.2f} s"
 
 
 def _write_lines(terminal: pytest.TerminalReporter, lines: list[str]) -> None:

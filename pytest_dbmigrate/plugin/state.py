@@ -40,6 +40,8 @@ _INERT = (
     "show_fixtures_per_test",
     "cacheshow",
     "setupplan",
+    "db_status",
+    "db_stop",
 )
 
 
@@ -86,7 +88,7 @@ class State:
             else:
                 current = run.Run.join(self.run_folder)
             self.narrator.follow(current)
-            self._session = Session(self.settings, current, self._worker, self._folders())
+            self._session = Session(self.settings, current, self._worker, self.folders())
         return self._session
 
     def set_environ(self) -> None:
@@ -96,13 +98,11 @@ class State:
         """
         if not self.settings.env or self._environ:
             return
-        from pytest_dbmigrate.session import environ_for
-
         try:
             dsn = _NOWHERE if self.is_inert else self.session().address()
         except DbmigrateError as error:
             raise pytest.UsageError(f"dbmigrate: {error}") from None
-        self._change_environ(environ_for(self.settings, dsn))
+        self._change_environ(self.settings.environ_for(dsn))
 
     def refuse(self, why: str) -> None:
         """Let every test that needs the database fail, for this reason."""
@@ -143,7 +143,8 @@ class State:
             if name in os.environ:
                 self._environ_before[name] = os.environ.pop(name)
 
-    def _folders(self) -> tuple[Path, ...]:
+    def folders(self) -> tuple[Path, ...]:
+        """Return where the project's Alembic configuration may be."""
         inipath = self.config.inipath
         return (
             self.config.rootpath,

@@ -14,6 +14,8 @@ Kind = Literal["docker", "embedded", "url"]
 
 OLDEST = 15
 _PAUSE = 0.01  # seconds between two attempts to connect
+_RECOVERY_SECONDS = 30.0
+_STARTING = ("is starting up", "in recovery mode", "is shutting down", "not yet accepting")
 
 # For servers whose data is thrown away: no write waits for a disk, nothing works in the
 # background. Dynamic shared memory lies in the data folder, so that it goes with it.
@@ -28,6 +30,15 @@ THROW_AWAY = {
     "max_wal_size": "4GB",
     "max_connections": "200",
     "dynamic_shared_memory_type": "mmap",
+}
+# A server that stays between runs has a life long enough to collect garbage. It survives its
+# own death with all that was committed; the machine's is noticed, and it is then made anew.
+KEPT = {
+    **THROW_AWAY,
+    "synchronous_commit": "on",  # no more than a write, without fsync
+    "autovacuum": "on",
+    "checkpoint_timeout": "1h",
+    "max_wal_size": "256MB",
 }
 
 
@@ -59,10 +70,15 @@ class Server:
         """Return the server that `as_record` wrote."""
         return cls(**{**record, "dsn": Dsn.from_record(record["dsn"])})
 
-    def __str__(self) -> str:
+    @property
+    def release(self) -> str:
+        """The release in words: `PostgreSQL 18.1`."""
         major, minor = divmod(self.version, 10000)
+        return f"PostgreSQL {major}.{minor}"
+
+    def __str__(self) -> str:
         where = f" at {self.dsn.host}:{self.dsn.port}" if self.kind == "url" else ""
-        return f"PostgreSQL {major}.{minor} ({self.kind}{where})"
+        return f"{self.release} ({self.kind}{where})"
 
 
 def wait_until_ready(
@@ -78,12 +94,7 @@ def wait_until_ready(
     deadline = clock.now() + seconds
     while True:
         try:
-            with psycopg.connect(server.dsn.conninfo(), connect_timeout=5, autocommit=True) as conn:
-                row = conn.execute(
-                    "select current_setting('server_version_num')::int, current_setting('fsync')"
-                ).fetchone()
-                assert row is not None
-            return _new_enough(replace(server, version=row[0], durable=row[1] == "on"))
+            return _new_enough(_answer(server))
         except psycopg.Error as error:
             said = str(error).strip()
             is_final = not isinstance(error, psycopg.OperationalError) or _is_final(said)
@@ -95,6 +106,35 @@ def wait_until_ready(
                 log=log(),
             )
         clock.sleep(_PAUSE)
+
+
+def ask(server: Server) -> Server | None:
+    """Return the server if it runs and knows us, its version and durability known, else None.
+
+    One that is just starting, or recovering from a crash, is waited for.
+    """
+    import psycopg
+
+    deadline = clock.now() + _RECOVERY_SECONDS
+    while True:
+        try:
+            return _answer(server)
+        except psycopg.Error as error:
+            is_starting = any(phrase in str(error) for phrase in _STARTING)
+        if not is_starting or clock.now() > deadline:
+            return None
+        clock.sleep(_PAUSE)
+
+
+def _answer(server: Server) -> Server:
+    import psycopg
+
+    with psycopg.connect(server.dsn.conninfo(), connect_timeout=5, autocommit=True) as connection:
+        row = connection.execute(
+            "select current_setting('server_version_num')::int, current_setting('fsync')"
+        ).fetchone()
+        assert row is not None
+    return replace(server, version=row[0], durable=row[1] == "on")
 
 
 def _new_enough(server: Server) -> Server:

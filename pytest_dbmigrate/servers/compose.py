@@ -15,13 +15,13 @@ from typing import Any
 
 from pytest_dbmigrate.dsn import Dsn
 from pytest_dbmigrate.errors import ServerError
-from pytest_dbmigrate.servers.base import THROW_AWAY, as_arguments
+from pytest_dbmigrate.servers.base import KEPT, THROW_AWAY, as_arguments
 
 PORT = 5432
 _SERVICE = "postgres"
 _MEMORY = "/dbmigrate"  # where the data lies, in memory
 _USUAL_DATA = "/var/lib/postgresql"
-_LABEL = "org.pytest-dbmigrate.run"
+_RUN_LABEL, _PROJECT_LABEL = "org.pytest-dbmigrate.run", "org.pytest-dbmigrate.project"
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,10 @@ def from_project(file: str, wanted: str) -> Service:
     return Service(name, user, dbname, image, content)
 
 
-def render(service: Service, dsn: Dsn, run_id: str, publish_on: str) -> str:
-    """Return the text of the run's compose file."""
+def render(
+    service: Service, dsn: Dsn, owner: str, publish_on: str, *, is_kept: bool = False
+) -> str:
+    """Return the text of a compose file for a run, or for the kept server of a project."""
     given = dict(service.content["services"][service.name])
     for key in ("container_name", "depends_on", "networks", "profiles", "restart"):
         given.pop(key, None)
@@ -72,8 +74,9 @@ def render(service: Service, dsn: Dsn, run_id: str, publish_on: str) -> str:
         if not str(volume.get("target", "")).startswith(_USUAL_DATA)
     ]
     command = given.get("command") or ["postgres"]
+    label = _PROJECT_LABEL if is_kept else _RUN_LABEL
     given.update(
-        command=[*command, *as_arguments(THROW_AWAY)],
+        command=[*command, *as_arguments(KEPT if is_kept else THROW_AWAY)],
         environment={
             **_without_password_file(given.get("environment") or {}),
             "POSTGRES_USER": dsn.user,
@@ -84,7 +87,7 @@ def render(service: Service, dsn: Dsn, run_id: str, publish_on: str) -> str:
         ports=[f"{publish_on}::{PORT}"],
         tmpfs=[_MEMORY],
         volumes=volumes,
-        labels={**(given.get("labels") or {}), _LABEL: run_id},
+        labels={**(given.get("labels") or {}), label: owner},
         healthcheck={"disable": True},  # we ask the server itself, and sooner
     )
     given.setdefault("shm_size", "256mb")

@@ -19,20 +19,29 @@ _LOG_LINES = 20
 _LOOK_SECONDS = 1.0  # between two looks whether the container still runs
 
 
-def project_name(run_id: str) -> str:
-    """Return the compose project's name: no two runs share one."""
-    return f"dbmigrate-{run_id}"
+def project_name(owner: str) -> str:
+    """Return the compose project's name: no two runs, or kept servers, share one."""
+    return f"dbmigrate-{owner}"
 
 
-def work(file: Path, run_id: str) -> guardian.Work:
+def work(file: Path, owner: str) -> guardian.Work:
     """Return what the guardian has to remove in the end."""
-    return guardian.Work(commands=[_command(file, run_id, "down", "--volumes", "--timeout", "0")])
+    return guardian.Work(commands=[_command(file, owner, "down", "--volumes", "--timeout", "0")])
 
 
 def start(
-    service: compose.Service, engine: Engine, file: Path, run_id: str, seconds: float, reason: str
+    service: compose.Service,
+    engine: Engine,
+    file: Path,
+    owner: str,
+    seconds: float,
+    reason: str,
+    *,
+    is_kept: bool = False,
 ) -> Server:
     """Return the container's server once it answers. `file` is written.
+
+    `owner` is the id of the run, or of the project that keeps the server.
 
     Raises `ServerError` with what compose said, or the tail of the container's log.
     """
@@ -40,15 +49,17 @@ def start(
 
     password = Secret(secrets.token_hex(16))
     dsn = Dsn(engine.host, 0, service.user, password, service.dbname)
-    guardian.write_private(file, compose.render(service, dsn, run_id, engine.publish_on))
+    guardian.write_private(
+        file, compose.render(service, dsn, owner, engine.publish_on, is_kept=is_kept)
+    )
     services = get_docker_services(
         "docker compose",
         str(file),
-        project_name(run_id),
+        project_name(owner),
         docker_setup=[f"up --detach {service.name}"],
         docker_cleanup=[],  # the guardian's, however the run ends
     )
-    log = _log_of(file, run_id)
+    log = _log_of(file, owner)
     try:
         with services as running:
             port = running.port_for(service.name, compose.PORT)
@@ -60,10 +71,10 @@ def start(
             log=log(),
         ) from None
     server = Server("docker", replace(dsn, port=port), reason=reason)
-    return wait_until_ready(server, seconds, _is_running(file, run_id), log)
+    return wait_until_ready(server, seconds, _is_running(file, owner), log)
 
 
-def _is_running(file: Path, run_id: str) -> Callable[[], bool]:
+def _is_running(file: Path, owner: str) -> Callable[[], bool]:
     """Return a question that asks Docker at most once a second."""
     next_look = clock.now() + _LOOK_SECONDS
     running = True
@@ -71,7 +82,7 @@ def _is_running(file: Path, run_id: str) -> Callable[[], bool]:
     def ask() -> bool:
         nonlocal next_look, running
         if clock.now() > next_look:
-            done = _ask(_command(file, run_id, "ps", "--quiet", "--status", "running"))
+            done = _ask(_command(file, owner, "ps", "--quiet", "--status", "running"))
             running = bool(done.stdout.strip())
             next_look = clock.now() + _LOOK_SECONDS
         return running
@@ -79,15 +90,15 @@ def _is_running(file: Path, run_id: str) -> Callable[[], bool]:
     return ask
 
 
-def _log_of(file: Path, run_id: str) -> Callable[[], str]:
+def _log_of(file: Path, owner: str) -> Callable[[], str]:
     command = _command(
-        file, run_id, "logs", "--no-color", "--no-log-prefix", "--tail", str(_LOG_LINES)
+        file, owner, "logs", "--no-color", "--no-log-prefix", "--tail", str(_LOG_LINES)
     )
     return lambda: _ask(command).stdout
 
 
-def _command(file: Path, run_id: str, *arguments: str) -> list[str]:
-    return ["docker", "compose", "-f", str(file), "-p", project_name(run_id), *arguments]
+def _command(file: Path, owner: str, *arguments: str) -> list[str]:
+    return ["docker", "compose", "-f", str(file), "-p", project_name(owner), *arguments]
 
 
 def _ask(command: list[str]) -> subprocess.CompletedProcess[str]:

@@ -19,6 +19,7 @@ from pytest_dbmigrate.errors import ServerError
 from pytest_dbmigrate.servers import guardian
 from pytest_dbmigrate.servers.account import Account, account
 from pytest_dbmigrate.servers.base import (
+    KEPT,
     THROW_AWAY,
     Server,
     as_arguments,
@@ -27,7 +28,7 @@ from pytest_dbmigrate.servers.base import (
 from pytest_dbmigrate.servers.programs import Programs
 
 _USER = "postgres"
-_MEMORY = Path("/dev/shm")  # noqa: S108  # a folder of our own is made in it
+MEMORY = Path("/dev/shm")  # noqa: S108  # a folder of our own is made in it
 _ROOM = 1 << 30  # bytes of memory that must be free to keep the data there
 _LOG_LINES = 20
 _LONGEST_SOCKET_FOLDER = 88  # bytes; the socket's own name comes after it
@@ -53,16 +54,21 @@ class Place:
         return self.folder / "log"
 
 
-def reserve() -> tuple[Dsn, socket.socket]:
+def reserve(before: Dsn | None = None) -> tuple[Dsn, socket.socket]:
     """Return an address on this machine that no one else gets while the socket is held.
+
+    It is the one a server had `before`, if its port is free, and keeps its password.
 
     The socket is bound but does not listen, so the server can still bind the port: both
     sides allow the address to be reused, and only one of them listens.
     """
     holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    holder.bind(("127.0.0.1", 0))
-    password = Secret(secrets.token_hex(16))
+    try:
+        holder.bind(("127.0.0.1", before.port if before else 0))
+    except OSError:
+        holder.bind(("127.0.0.1", 0))
+    password = Secret(before.password if before else secrets.token_hex(16))
     return Dsn("127.0.0.1", holder.getsockname()[1], _USER, password, "postgres"), holder
 
 
@@ -79,10 +85,10 @@ def prepare(programs: Programs, folder: Path) -> Place:
     return Place(programs.reachable_by(who, folder), who, folder)
 
 
-def process(place: Place, dsn: Dsn) -> guardian.Process:
+def process(place: Place, dsn: Dsn, *, is_kept: bool = False) -> guardian.Process:
     """Return the server's process, for the guardian to start."""
     options = {
-        **THROW_AWAY,
+        **(KEPT if is_kept else THROW_AWAY),
         "listen_addresses": dsn.host,
         "port": str(dsn.port),
         "unix_socket_directories": _socket_folder(place.folder),
@@ -155,12 +161,12 @@ def initialize(place: Place, dsn: Dsn) -> None:
         )
 
 
-def ready(place: Place, server: Server, seconds: float, is_alive: Callable[[], bool]) -> Server:
+def ready(log: Path, server: Server, seconds: float, is_alive: Callable[[], bool]) -> Server:
     """Return the started server once it answers; raises `ServerError` with its log."""
 
     def tail() -> str:
         try:
-            return _tail(place.log.read_text(errors="replace"))
+            return _tail(log.read_text(errors="replace"))
         except OSError:
             return ""
 
@@ -169,12 +175,15 @@ def ready(place: Place, server: Server, seconds: float, is_alive: Callable[[], b
 
 def _roomy() -> Path:
     """Return a folder in memory if there is room in it, else the one for temporary files."""
+    return MEMORY if has_room_in_memory() else Path(tempfile.gettempdir())
+
+
+def has_room_in_memory() -> bool:
+    """Whether a data folder can be in memory: it is there, open to us, and has a GiB free."""
     try:
-        if os.access(_MEMORY, os.W_OK | os.X_OK) and shutil.disk_usage(_MEMORY).free >= _ROOM:
-            return _MEMORY
+        return os.access(MEMORY, os.W_OK | os.X_OK) and shutil.disk_usage(MEMORY).free >= _ROOM
     except OSError:
-        pass
-    return Path(tempfile.gettempdir())
+        return False
 
 
 def _tail(text: str) -> str:

@@ -7,7 +7,8 @@ then stops and removes what the run owned. The normal end of a run takes the sam
 the worst one, so the way is known to work.
 
 It is run as a script, `python -I -S guardian.py FOLDER`, and needs the standard
-library only: it starts in some ten milliseconds and sees nothing of the project.
+library only: it starts in some ten milliseconds and sees nothing of the project. Without a
+folder it only starts a server that is to stay, and ends.
 """
 
 from __future__ import annotations
@@ -124,17 +125,20 @@ def clean(folder: Path, child: subprocess.Popen[bytes] | None = None) -> None:
         work = Work.from_record(json.loads((folder / WORK).read_text(encoding="utf-8")))
         if child is not None:
             _end(child)
-        elif work.process is not None:
-            _end_orphan(work.process)
         if work.process is not None:
-            _remove_segment(work.process)
+            end(work.process)
         outcomes = [_run(command) for command in work.commands]
         for path in work.folders:
-            _wait_until_filled(Path(path))
-            shutil.rmtree(path, ignore_errors=True)
+            remove_server_folder(Path(path))
         is_done = all(outcomes) or _age(folder / WORK) > _DAY
     if is_done:
         remove(folder)
+
+
+def remove_server_folder(folder: Path) -> None:
+    """Remove an embedded server's folder, once nobody fills it any more."""
+    _wait_until_filled(folder)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _run(command: list[str]) -> bool:
@@ -171,6 +175,12 @@ def remove(folder: Path) -> None:
         folder.parent.rmdir()
 
 
+def end(process: Process) -> None:
+    """Stop a server that is no child of ours, if it runs, and remove its shared memory."""
+    _end_orphan(process)
+    _remove_segment(process)
+
+
 def _end(child: subprocess.Popen[bytes]) -> None:
     """Stop our own child: its data is thrown away, so at once."""
     child.send_signal(signal.SIGQUIT)
@@ -193,12 +203,34 @@ def _end_orphan(process: Process) -> None:
         return
     deadline = clock_gettime(CLOCK_MONOTONIC) + _STOP_SECONDS
     number = signal.SIGQUIT
-    while _works_in(pid, process.folder):
+    while works_in(pid, process.folder):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
         sleep(0.02)
         if clock_gettime(CLOCK_MONOTONIC) > deadline:
             number = signal.SIGKILL
+
+
+def end_strays(folder: str) -> None:
+    """Kill what still works in a data folder: backends that have outlived their server."""
+    deadline = clock_gettime(CLOCK_MONOTONIC) + _STOP_SECONDS
+    while strays := _working_in(folder):
+        for pid in strays:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        sleep(0.02)
+        if clock_gettime(CLOCK_MONOTONIC) > deadline:
+            return
+
+
+def _working_in(folder: str) -> list[int]:
+    if Path("/proc/self").exists():
+        pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+        return [pid for pid in pids if works_in(pid, folder)]
+    listed = subprocess.run(
+        ["lsof", "-a", "-d", "cwd", "-Fp", folder], capture_output=True, text=True, check=False
+    )
+    return [int(line[1:]) for line in listed.stdout.splitlines() if line.startswith("p")]
 
 
 def _remove_segment(process: Process) -> None:
@@ -211,7 +243,8 @@ def _remove_segment(process: Process) -> None:
         ctypes.CDLL(None).shmctl(int(number), _IPC_RMID, None)
 
 
-def _works_in(pid: int, folder: str) -> bool:
+def works_in(pid: int, folder: str) -> bool:
+    """Whether a process lives and has this working folder."""
     try:
         return Path(f"/proc/{pid}/cwd").readlink() == Path(folder).resolve()
     except FileNotFoundError:
@@ -286,5 +319,14 @@ def _start_if_told(folder: Path) -> subprocess.Popen[bytes] | None:
     return child
 
 
+def start_kept() -> None:
+    """Start the server that standard input tells of, and leave it alone: it is nobody's child."""
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    print(_start(Process(**json.loads(sys.stdin.read()))).pid, flush=True)
+    os._exit(0)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1])) if len(sys.argv) > 1 else start_kept()

@@ -86,6 +86,10 @@ class Run:
         """Write a value that other processes of the run read whole or not at all."""
         guardian.write_private(self.folder / name, json.dumps(value))
 
+    def forget(self, name: str) -> None:
+        """Take back what was written under `name`."""
+        (self.folder / name).unlink(missing_ok=True)
+
     def listen(self, listener: Callable[[], None]) -> None:
         """Have `listener` called after each note of this process, while it is new."""
         self._listener = listener
@@ -139,6 +143,17 @@ class Run:
             assert first.stdin is not None
             yield lambda process: print(json.dumps(asdict(process)), file=first.stdin, flush=True)
 
+    def guard(self, work: guardian.Work) -> None:
+        """Have the guardian do `work` when the run's owner is gone, where it starts no server.
+
+        Raises `ServerError` if the guardian did not start.
+        """
+        if (self.folder / guardian.WORK).exists():
+            guardian.write_private(self.folder / guardian.WORK, json.dumps(work.as_record()))
+            return
+        with self.guarded(work):
+            pass
+
     def _wait_for_guardian(self, log: Path, command: list[str]) -> None:
         deadline = clock.now() + 10
         while not (self.folder / guardian.READY).exists():
@@ -164,6 +179,15 @@ class Run:
         options = [f"{key}={value}" for key, value in dsn.options]
         command.append(" ".join([f"dbname={dsn.dbname}", *options]) if options else dsn.dbname)
         return f"PGPASSFILE={shlex.quote(str(file))} {shlex.join(command)}"
+
+    @property
+    def is_owner(self) -> bool:
+        """Whether this process has begun the run, and is to end it."""
+        return self._lock is not None
+
+    def owes_nothing(self) -> None:
+        """Tell the guardian that there is nothing to remove but the run's own folder."""
+        guardian.write_private(self.folder / guardian.WORK, json.dumps(guardian.Work().as_record()))
 
     def finish(self) -> bool:
         """End the run; return whether everything it owned is removed now.
@@ -233,7 +257,7 @@ def sweep() -> None:
 def kept() -> Iterator[tuple[Path, str]]:
     """Yield the folder and the project of each run that is over and has kept its server."""
     for folder in _folders():
-        if (folder / guardian.KEEP).exists() and not _is_alive(folder):
+        if (folder / guardian.KEEP).exists() and not is_alive(folder):
             yield folder, (folder / _PROJECT).read_text()
 
 
@@ -250,10 +274,10 @@ def end_kept(project: str | None) -> list[str]:
 def _is_abandoned(folder: Path) -> bool:
     if (folder / guardian.KEEP).exists():
         return False
-    return not _is_alive(folder) and not guardian.is_locked(folder / guardian.BUSY)
+    return not is_alive(folder) and not guardian.is_locked(folder / guardian.BUSY)
 
 
-def _is_alive(folder: Path) -> bool:
+def is_alive(folder: Path) -> bool:
     """Whether the owner of a run lives, or is just beginning it."""
     owner = folder / guardian.OWNER
     # Opening and closing a lock file of this very process would give its lock up.

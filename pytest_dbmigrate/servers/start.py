@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from pytest_dbmigrate.dsn import Dsn
 from pytest_dbmigrate.errors import DbmigrateError, as_record, from_record
-from pytest_dbmigrate.servers import docker, embedded, guardian, programs, url
+from pytest_dbmigrate.servers import cleaner, docker, embedded, guardian, keep, programs, url
 from pytest_dbmigrate.servers.base import Server
 from pytest_dbmigrate.servers.choose import Choice, choose
 from pytest_dbmigrate.servers.run import Run
 from pytest_dbmigrate.settings import Settings
 
 SERVER = "server.json"
-_ADDRESS = "address.json"
-_CLEAN_UP = """
-import sys
-own = [entry for entry in sys.path if entry]
-sys.path[:] = own + [entry for entry in {path!r} if entry not in own]
-from {module} import main
-main({folder!r})
-"""
-_CLEANER = "pytest_dbmigrate.databases.sweep"
+REPLACED = "replaced.json"  # why the kept server is a new one
 
 
 @dataclass(frozen=True)
@@ -43,14 +33,18 @@ class Address:
 
 
 def settle(settings: Settings, run: Run) -> Address:
-    """Return the server's address; starts it only where Docker has to choose the port.
+    """Return the server's address; starts it only where the address cannot be known before.
 
-    Raises `ServerError` if no server can be had.
+    That is where Docker has to choose the port, and where another run may at this moment
+    start the kept server. Raises `ServerError` if no server can be had.
     """
     with run.only_one("server"):
         known = _known_address(run)
         if known is not None:
             return known
+        if settings.resume:
+            server = _resume(settings, run)
+            return Address(server.dsn, server.kind, server.reason)
         choice = _choose(settings, run)
         if choice.kind == "docker":
             server = _start(settings, run, choice, None)
@@ -70,12 +64,31 @@ def server(settings: Settings, run: Run) -> Server:
                 raise from_record(record["error"])
             return Server.from_record(record)
         try:
+            if settings.resume:
+                return _resume(settings, run)
+            if settings.fresh:
+                keep.forgotten(settings, run)
             address = _known_address(run)
             choice = Choice(address.kind, address.reason) if address else _choose(settings, run)  # type: ignore[arg-type]
             return _start(settings, run, choice, address)
         except DbmigrateError as error:
             run.write(SERVER, {"error": as_record(error)})
             raise
+
+
+def renewed(settings: Settings, run: Run, why: str, known: str) -> Server:
+    """Return another server in place of a kept one that cannot be used; once in a run.
+
+    What the run has written under the name `known` was true of the old one only. Raises
+    `ServerError` if other runs use it.
+    """
+    with run.only_one("server"):
+        if run.claim("renewed"):
+            server = keep.renewed(settings, run)
+            run.forget(known)
+            run.write(REPLACED, f"the kept server could not be used: {why}")
+            return _told(run, server, 0.0)
+        return Server.from_record(run.read(SERVER))
 
 
 def _choose(settings: Settings, run: Run) -> Choice:
@@ -87,7 +100,7 @@ def _known_address(run: Run) -> Address | None:
     record = run.read(SERVER)
     if record is not None and "error" in record:
         raise from_record(record["error"])
-    record = record or run.read(_ADDRESS)
+    record = record or run.read(cleaner.ADDRESS)
     return record and Address(Dsn.from_record(record["dsn"]), record["kind"], record["reason"])
 
 
@@ -97,15 +110,12 @@ def _settle(settings: Settings, run: Run, choice: Choice) -> Address:
     else:
         dsn, holder = embedded.reserve()
         address = Address(dsn, "embedded", choice.reason, holder)
-    run.write(
-        _ADDRESS,
-        {"dsn": address.dsn.as_record(), "kind": choice.kind, "reason": choice.reason},
-    )
+    cleaner.write_address(run.folder, address.dsn, choice.kind, choice.reason)
     return address
 
 
 def _start(settings: Settings, run: Run, choice: Choice, address: Address | None) -> Server:
-    run.note("starting", kind_of_server=choice.kind, reason=choice.reason)
+    run.note("starting", kind_of_server=choice.kind)
     began = time.monotonic()
     if choice.kind == "docker":
         started = _start_docker(settings, run, choice)
@@ -113,13 +123,20 @@ def _start(settings: Settings, run: Run, choice: Choice, address: Address | None
         address = address or _settle(settings, run, choice)
         start = _start_url if choice.kind == "url" else _start_embedded
         started = start(settings, run, address)
+    return _told(run, started, time.monotonic() - began)
+
+
+def _resume(settings: Settings, run: Run) -> Server:
+    run.note("starting", kind_of_server="kept")
+    began = time.monotonic()
+    started, replaced = keep.server(settings, run)
+    run.write(REPLACED, replaced)
+    return _told(run, started, time.monotonic() - began)
+
+
+def _told(run: Run, started: Server, seconds: float) -> Server:
     run.write(SERVER, started.as_record())
-    run.note(
-        "server",
-        server=str(started),
-        reason=started.reason,
-        seconds=time.monotonic() - began,
-    )
+    run.note("server", server=str(started), reason=started.reason, seconds=seconds)
     return started
 
 
@@ -135,12 +152,7 @@ def _start_docker(settings: Settings, run: Run, choice: Choice) -> Server:
 
 def _start_url(settings: Settings, run: Run, address: Address) -> Server:
     started = url.connect(address.dsn, settings.timeout)
-    code = _CLEAN_UP.format(
-        path=[str(Path(entry).resolve()) for entry in sys.path],
-        module=_CLEANER,
-        folder=str(run.folder),
-    )
-    with run.guarded(guardian.Work(commands=[[sys.executable, "-c", code]])):
+    with run.guarded(guardian.Work(commands=[cleaner.command(run.folder, run.id)])):
         return started
 
 
@@ -156,7 +168,7 @@ def _start_embedded(settings: Settings, run: Run, address: Address) -> Server:
         start(embedded.process(place, address.dsn))
         ended = run.folder / guardian.ENDED
         return embedded.ready(
-            place,
+            place.log,
             Server("embedded", address.dsn, reason=address.reason),
             settings.timeout,
             is_alive=lambda: not ended.exists(),

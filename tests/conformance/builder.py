@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import psycopg
 
-from pytest_dbmigrate.databases import template
 from pytest_dbmigrate.databases.control import Control
 from pytest_dbmigrate.dsn import Dsn
 from pytest_dbmigrate.errors import DbmigrateError, MigrationError
+from tests.conformance.templates import ensure
 
 
 def main(
@@ -39,7 +39,7 @@ def main(
     control = Control(Dsn.from_record(dsn), run_id, durable=durable)
     barrier.wait()
     try:
-        answers.send(template.ensure(control, run_id, build))
+        answers.send(ensure(control, run_id, build))
     except DbmigrateError as error:
         answers.send(str(error))
     control.close()

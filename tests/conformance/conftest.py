@@ -21,7 +21,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from pytest_dbmigrate.databases import control, sweep
+from pytest_dbmigrate.databases import home, sweep
+from pytest_dbmigrate.databases.connection import connect
 from pytest_dbmigrate.databases.control import Control
 from pytest_dbmigrate.dsn import Dsn, Secret
 from pytest_dbmigrate.migrations import events
@@ -84,7 +85,7 @@ def plain(temporary_files: Path) -> Iterator[Plain]:
         ) as process,
     ):
         _wait_for(admin, process)
-        with control.connect(admin) as connection:
+        with connect(admin) as connection:
             connection.execute("create role tester login createdb password 's3cret'")
         yield Plain(admin, replace(admin, user="tester", password=Secret("s3cret")))
         process.send_signal(signal.SIGINT)
@@ -178,7 +179,7 @@ def server(started: Started) -> Server:
 def run_id(server: Server) -> Iterator[str]:
     """The id of a run that has a control database on the shared server."""
     name = secrets.token_hex(4)
-    control.create(server.dsn, name, events.TABLE)
+    home.create(server.dsn, name, events.TABLE)
     yield name
     sweep.sweep(server.dsn, name)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_dbmigrate.databases import control
+from pytest_dbmigrate.databases.connection import connect
 from pytest_dbmigrate.dsn import Dsn
 from pytest_dbmigrate.servers.base import Server
 from pytest_dbmigrate.servers.run import Run
@@ -41,7 +41,7 @@ class Plain:
 
     def databases(self) -> set[str]:
         """Return the names of all databases."""
-        with control.connect(self.admin) as connection:
+        with connect(self.admin) as connection:
             return {name for (name,) in connection.execute("select datname from pg_database")}
 
 

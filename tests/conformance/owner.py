@@ -10,13 +10,14 @@ from pathlib import Path
 
 import psycopg
 
-from pytest_dbmigrate.databases import control, template
+from pytest_dbmigrate.databases import home
 from pytest_dbmigrate.databases.control import Control
 from pytest_dbmigrate.databases.lease import Lease
 from pytest_dbmigrate.dsn import Dsn
 from pytest_dbmigrate.servers import start
 from pytest_dbmigrate.servers.run import Run
 from pytest_dbmigrate.settings import resolve
+from tests.conformance.templates import ensure
 
 
 def build(dsn: Dsn) -> dict[str, object]:
@@ -29,9 +30,9 @@ def build(dsn: Dsn) -> dict[str, object]:
 told = json.loads(sys.stdin.readline())
 run = Run.start("conformance")
 server = start.server(resolve(Path.cwd(), told["options"], {}, {}), run)
-control.create(server.dsn, run.id)
+home.create(server.dsn, run.id)
 connected = Control(server.dsn, run.id, durable=server.durable)
-sealed, _ = template.ensure(connected, run.id, build)
+sealed, _ = ensure(connected, run.id, build)
 lease = Lease(connected, run.id, "main", sealed)
 database = lease.take()
 connection = database.connect()  # open to the end, however that comes

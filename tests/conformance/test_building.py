@@ -14,11 +14,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from pytest_dbmigrate.databases import names, template
+from pytest_dbmigrate.databases import names
 from pytest_dbmigrate.databases.control import Control
 from pytest_dbmigrate.databases.lease import Lease
 from pytest_dbmigrate.dsn import Dsn
 from pytest_dbmigrate.servers.base import Server
+from tests.conformance.templates import ensure
 
 BUILDER = str(Path(__file__).with_name("builder.py"))
 SPAWN = multiprocessing.get_context("spawn")
@@ -144,7 +145,7 @@ def test_a_builder_that_is_killed_is_followed_by_one_that_builds_anew(
             connection.execute("create table made_by as select 0 as process")
         return {}
 
-    sealed, _ = template.ensure(connected, run_id, build)
+    sealed, _ = ensure(connected, run_id, build)
     assert makers(connected, run_id, sealed) == [(0,)]
 
 

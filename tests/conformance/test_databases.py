@@ -10,7 +10,8 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from pytest_dbmigrate.databases import control, names, sweep, template
+from pytest_dbmigrate.databases import home, names, sweep
+from pytest_dbmigrate.databases.connection import Connection, connect, drop
 from pytest_dbmigrate.databases.control import Control
 from pytest_dbmigrate.databases.lease import MOST_KEPT, Lease, MigratedDatabase
 from pytest_dbmigrate.databases.pools import Pools
@@ -18,6 +19,7 @@ from pytest_dbmigrate.dsn import Dsn
 from pytest_dbmigrate.errors import DatabaseError
 from pytest_dbmigrate.servers.base import Server
 from tests.conformance.kinds import Plain
+from tests.conformance.templates import ensure
 
 SCHEMA = """
 create table item (id serial primary key, name text not null);
@@ -36,7 +38,7 @@ def build(scratch: Dsn) -> dict[str, Any]:
 @pytest.fixture
 def lease(connected: Control, run_id: str) -> Lease:
     """A lease on copies of a sealed template."""
-    sealed, _ = template.ensure(connected, run_id, build)
+    sealed, _ = ensure(connected, run_id, build)
     return Lease(connected, run_id, "main", sealed)
 
 
@@ -178,20 +180,20 @@ def test_a_template_is_built_under_another_name(
         seen.append(databases(server, run_id))
         return build(scratch)
 
-    template.ensure(connected, run_id, look)
+    ensure(connected, run_id, look)
     assert names.scratch(run_id) in seen[0]
     assert names.template(run_id) not in seen[0]
     assert names.scratch(run_id) not in databases(server, run_id)
 
 
 def test_a_template_that_was_built_is_not_built_again(connected: Control, run_id: str) -> None:
-    first = template.ensure(connected, run_id, build)
+    first = ensure(connected, run_id, build)
     assert first == (names.template(run_id), {"heads": ["0001"]})
 
     def fail(_: Dsn) -> dict[str, Any]:
         raise AssertionError
 
-    assert template.ensure(connected, run_id, fail) == first
+    assert ensure(connected, run_id, fail) == first
 
 
 def test_each_database_says_whose_it_is(
@@ -247,11 +249,11 @@ def test_only_what_was_registered_is_dropped(
     lease.take()
     connected.close()
     stranger = f"dbm_{run_id}_stranger"
-    with control.connect(server.dsn) as connection:
+    with connect(server.dsn) as connection:
         connection.execute(f"create database {stranger}".encode())
         sweep.sweep(server.dsn, run_id)
         assert list(databases(server, run_id)) == [stranger]
-        connection.execute(control.drop(stranger))
+        connection.execute(drop(stranger))
 
 
 def test_a_database_that_a_test_has_renamed_is_dropped_with_the_others(
@@ -269,7 +271,7 @@ def test_what_another_run_has_registered_is_not_dropped(
 ) -> None:
     connected.close()
     other = f"{int(run_id, 16) ^ 1:08x}"
-    control.create(server.dsn, other)
+    home.create(server.dsn, other)
     sweep.sweep(server.dsn, run_id)
     assert list(databases(server, other)) == [names.control(other)]
     sweep.sweep(server.dsn, other)
@@ -290,7 +292,7 @@ def test_a_database_that_cannot_be_copied_is_one_clear_error(
 
 def end_connections(server: Server, run_id: str) -> None:
     """End all connections to a run's control database, as a test may do."""
-    with control.connect(server.dsn) as connection:
+    with connect(server.dsn) as connection:
         connection.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s",
             (names.control(run_id),),
@@ -319,7 +321,7 @@ def test_names_that_need_quoting_are_quoted(
 ) -> None:
     name = f'{run_id} "drop"; --'
     connected.register(name, "lease")
-    connected.create(name)
+    connected.create(name, "lease")
     assert name in databases(server, run_id)
     connected.drop(name)
     assert name not in databases(server, run_id)
@@ -379,7 +381,7 @@ delete from slow;
 @contextlib.contextmanager
 def vacuuming_often(plain: Plain) -> Iterator[None]:
     """Let the server look every second whether there is something to vacuum."""
-    with control.connect(plain.admin) as admin:
+    with connect(plain.admin) as admin:
         admin.execute("alter system set autovacuum_naptime = '1s'")
         admin.execute("select pg_reload_conf()")
         yield
@@ -389,7 +391,7 @@ def vacuuming_often(plain: Plain) -> Iterator[None]:
 
 def vacuumed(plain: Plain, name: str) -> bool:
     """Return whether a process of the server's own vacuums the database."""
-    with control.connect(plain.admin) as admin:
+    with connect(plain.admin) as admin:
         found = admin.execute(
             "select from pg_stat_activity where datname = %s and backend_type like 'autovacuum%%'",
             (name,),
@@ -423,7 +425,7 @@ def test_what_is_set_for_the_projects_sessions_is_not_set_for_ours(
 ) -> None:
     dsn = connected.dsn
     if way == "role":
-        with control.connect(plain.admin) as admin:
+        with connect(plain.admin) as admin:
             for name, value in THEIRS.items():
                 begin = f"alter role {dsn.user} in database {dsn.dbname} set {name}"
                 admin.execute(f"{begin} = '{value}'".encode())
@@ -432,11 +434,11 @@ def test_what_is_set_for_the_projects_sessions_is_not_set_for_ours(
         monkeypatch.setenv("PGOPTIONS", options)
     with psycopg.connect(dsn.conninfo()) as connection:
         assert settings_of(connection) == THEIRS
-    with control.connect(dsn) as connection:
+    with connect(dsn) as connection:
         assert settings_of(connection) == OURS
 
 
-def settings_of(connection: control.Connection) -> dict[str, str]:
+def settings_of(connection: Connection) -> dict[str, str]:
     """Return the settings of a session that a role or PGOPTIONS may change."""
     rows = [connection.execute(f"show {name}".encode()).fetchone() for name in THEIRS]
     return {name: row[0] for name, row in zip(THEIRS, rows, strict=True) if row}

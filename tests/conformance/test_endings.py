@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from pytest_dbmigrate.databases import control
+from pytest_dbmigrate.databases.connection import connect, drop
 from pytest_dbmigrate.errors import ServerError
 from pytest_dbmigrate.servers import guardian, run, start
 from pytest_dbmigrate.servers.run import Run
@@ -110,17 +110,17 @@ def test_a_database_that_somebody_else_gave_our_prefix_survives(
 ) -> None:
     owner = start_owner()
     strangers = {f"dbm_{owner.id}_stranger", "dbm_0a1b2c3d_template"}
-    with control.connect(plain.role) as connection:
+    with connect(plain.role) as connection:
         for name in strangers:
             connection.execute(f"create database {name}".encode())
         owner.finish()
         assert strangers <= plain.databases()
         for name in strangers:
-            connection.execute(control.drop(name))
+            connection.execute(drop(name))
 
 
 def test_a_role_without_createdb_is_one_clear_error(plain: Plain, new_run: Run) -> None:
-    with control.connect(plain.admin) as connection:
+    with connect(plain.admin) as connection:
         connection.execute("create role reader login password 's3cret'")
     url = plain.role.url().replace("tester", "reader")
     settings = resolve(new_run.folder, {"server": str(url)}, {}, {})
@@ -131,12 +131,12 @@ def test_a_role_without_createdb_is_one_clear_error(plain: Plain, new_run: Run) 
         f"role reader may not create databases on {version}",
         '  to do: run there, as a superuser: ALTER ROLE "reader" CREATEDB',
     ]
-    with control.connect(plain.admin) as connection:
+    with connect(plain.admin) as connection:
         connection.execute("drop role reader")
 
 
 def plain_version(plain: Plain) -> str:
-    with control.connect(plain.admin) as connection:
+    with connect(plain.admin) as connection:
         row: Any = connection.execute("select current_setting('server_version_num')").fetchone()
     major, minor = divmod(int(row[0]), 10000)
     return f"PostgreSQL {major}.{minor} (url at 127.0.0.1:{plain.admin.port})"

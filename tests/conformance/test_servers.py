@@ -127,7 +127,7 @@ def test_a_folder_in_which_no_socket_can_be_is_one_for_the_embedded_server(
     folder = temporary_files / name
     folder.mkdir(mode=0o755, exist_ok=True)
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    monkeypatch.setattr(embedded, "_MEMORY", folder / "none")  # as where there is no /dev/shm
+    monkeypatch.setattr(embedded, "MEMORY", folder / "none")  # as where there is no /dev/shm
     run = Run.start("conformance")
     try:
         server = start.server(settings, run)
@@ -158,7 +158,7 @@ def test_each_process_of_a_run_gets_the_same_server(
 def test_the_journal_tells_of_the_server(started: Started, server: Server) -> None:
     choosing, starting, ready = started.run.notes()[0]
     assert choosing == {"kind": "choosing"}
-    assert starting == {"kind": "starting", "kind_of_server": server.kind, "reason": ""}
+    assert starting == {"kind": "starting", "kind_of_server": server.kind}
     assert ready.pop("seconds") > 0
     assert ready == {"kind": "server", "server": str(server), "reason": ""}
 

@@ -12,7 +12,8 @@ import hypothesis
 import psycopg
 import pytest
 
-from pytest_dbmigrate.databases import control, sweep
+from pytest_dbmigrate.databases import sweep
+from pytest_dbmigrate.databases.connection import connect, drop
 from pytest_dbmigrate.dsn import Dsn
 from pytest_dbmigrate.servers import start
 from pytest_dbmigrate.servers.base import Server
@@ -57,9 +58,9 @@ def new_database(server: Server) -> Iterator[Callable[[], Dsn]]:
         return dsn
 
     yield new
-    with control.connect(server.dsn) as connection:
+    with connect(server.dsn) as connection:
         for dsn in made:
-            connection.execute(control.drop(dsn.dbname))
+            connection.execute(drop(dsn.dbname))
 
 
 @pytest.fixture

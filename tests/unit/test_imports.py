@@ -15,8 +15,8 @@ import pytest
 
 PACKAGE = "pytest_dbmigrate"
 ROOMS = ("servers", "migrations", "schema", "databases", "suites")
-JOINERS = ("session", "child", "cli", "plugin", "__main__")
-BASE = ("clock", "errors", "dsn", "settings")
+JOINERS = ("session", "build", "candidates", "status", "child", "cli", "plugin", "__main__")
+BASE = ("clock", "errors", "dsn", "locks", "settings")
 
 
 def folder() -> Path:

@@ -93,7 +93,7 @@ class Project:
         """Return an upgrade of the project's database, ready to run."""
         (self.folder / "alembic.ini").write_text(INI.format(driver=self.driver))
         config = alembic.configuration(str(self.folder / "alembic.ini"), "", self.database, target)
-        log = events.EventLog(self.history, "0a1b2c3d")
+        log = events.EventLog(self.history, "0a1b2c3d", "00000001")
         return alembic.Upgrade(
             config, self.database, target, log, self._notify, check or (lambda *_: None)
         )

@@ -37,6 +37,9 @@ def job(project: Project) -> Job:
         "dsn": project.database.as_record(),
         "events": history.as_record(),
         "run": "0a1b2c3d",
+        "build": "00000001",
+        "root": "",
+        "configured": None,
         "source": {
             "ini": str(project.folder / "alembic.ini"),
             "toml": "",

@@ -1,0 +1,237 @@
+"""How a run comes to its template: found as it was, gone on with, or built from nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from pytest_dbmigrate import __version__, candidates
+from pytest_dbmigrate.candidates import Candidate
+from pytest_dbmigrate.databases import builds, connection, names, runs
+from pytest_dbmigrate.databases.builds import Build
+from pytest_dbmigrate.databases.control import Control
+from pytest_dbmigrate.dsn import Dsn
+from pytest_dbmigrate.errors import DbmigrateError, StaleStateError
+from pytest_dbmigrate.migrations import events, state
+from pytest_dbmigrate.migrations.events import Event, EventLog
+from pytest_dbmigrate.migrations.fingerprint import Files
+from pytest_dbmigrate.schema import render
+from pytest_dbmigrate.schema.diff import Difference
+from pytest_dbmigrate.servers.base import Server
+from pytest_dbmigrate.servers.kept import Kept
+from pytest_dbmigrate.servers.run import Run
+from pytest_dbmigrate.settings import Settings
+
+if TYPE_CHECKING:
+    from pytest_dbmigrate.migrations.messages import Job, Message
+    from pytest_dbmigrate.migrations.migrator import Child
+    from pytest_dbmigrate.migrations.source import Source
+
+
+class Builder:
+    """What one process of a run does while the others wait for it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        run: Run,
+        server: Server,
+        control: Control,
+        source: Source,
+        child: Callable[[], Child],
+        replaced: str,
+    ) -> None:
+        """`child` starts the migration child; `replaced` is why the kept server is a new one."""
+        self._settings = settings
+        self._run = run
+        self._server = server
+        self._control = control
+        self._source = source
+        self._child = child
+        self._reason = replaced
+
+    def make(self) -> tuple[str, dict[str, Any]]:
+        """Return the build whose template the run uses, and its facts.
+
+        Raises `DbmigrateError`: what the migrations or the check say against it.
+        """
+        if self._control.home == self._run.id:
+            build, facts = self._upgrade(self._run.id, None)
+        else:
+            living = Kept.of(self._settings.root).users(besides=self._run.id)
+            runs.sweep_dead(self._control, [self._run.id, *living])
+            build, facts = self._resumed()
+        self._judge(facts)
+        return build, facts
+
+    def _resumed(self) -> tuple[str, dict[str, Any]]:
+        known = builds.every(self._control)
+        files, shape = Files(), self._shape()
+        check = self._settings.check != "off"
+        if self._settings.fresh:
+            self._clear(known)
+            return self._upgrade(secrets.token_hex(4), None)
+        found = candidates.current(known, self._control, files, shape, check=check)
+        if found is not None:
+            assert found.sealed is not None
+            return found.id, {**found.sealed["facts"], "how": "unchanged"}
+        with contextlib.closing(connection.connect(self._control.dsn)) as history:
+            base, reason = candidates.best(known, self._control, history, files, shape)
+            self._reason = self._reason or reason
+            if base:
+                self._recover(base, history)
+        self._clear([it for it in known if it.sealed is None and not _is(it, base)])
+        self._make_room(base)
+        return self._go_on(base)
+
+    def _go_on(self, base: Candidate | None) -> tuple[str, dict[str, Any]]:
+        if base is not None:
+            try:
+                if base.build.sealed is None:
+                    return self._upgrade(base.build.id, base)
+                return self._upgrade(secrets.token_hex(4), base)
+            except StaleStateError as error:
+                self._reason = error.what
+                self._clear([it for it in builds.every(self._control) if it.sealed is None])
+        return self._upgrade(secrets.token_hex(4), None)
+
+    def _recover(self, base: Candidate, history: events.Connection) -> None:
+        """Write down the end of what was committed while its owner died."""
+        log = EventLog(history, self._run.id, base.build.id)
+        for entry in base.recovered:
+            was = entry.event
+            log.append(Event(was.revision, "done", was.checksum, sources=was.sources))
+
+    def _clear(self, unwanted: list[Build]) -> None:
+        with contextlib.closing(connection.connect(self._control.dsn)) as history:
+            for build in unwanted:
+                if not builds.is_in_use(self._control, build.id):
+                    builds.forget(self._control, build.id)
+                    events.forget(history, build.id)
+        builds.drop_orphans(self._control)
+
+    def _make_room(self, base: Candidate | None) -> None:
+        self._clear([it for it in builds.spare(self._control) if not _is(it, base)])
+
+    def _upgrade(self, build: str, base: Candidate | None) -> tuple[str, dict[str, Any]]:
+        dsn = self._database(build, base)
+        applied = base.applied if base else []
+        began = time.monotonic()
+        try:
+            result = self._migrate(build, dsn, base)
+        except DbmigrateError:
+            if self._control.home == self._run.id:
+                builds.forget(self._control, build)
+            else:  # it is gone on from in the next run
+                self._control.disconnect(names.scratch(build))
+            raise
+        facts = {
+            "heads": result["heads"],
+            "differences": result["differences"],
+            "unchecked": result["unchecked"],
+            "revisions": len(applied) + self._run_count,
+            "applied": self._run_count,
+            "seconds": time.monotonic() - began,
+            "reason": self._reason,
+            "how": "resumed" if base else ("rebuilt" if self._reason else "fresh"),
+            "unfinished": _told(base),
+        }
+        sealed = {"facts": facts, "is_checked": self._settings.check != "off"}
+        if self._settings.resume:
+            sealed |= self._known(build, applied, result)
+        builds.seal(self._control, build, sealed)
+        return build, facts
+
+    def _known(self, build: str, before: list[dict[str, Any]], result: Message) -> dict[str, Any]:
+        """Return what a later run asks of the template: what is applied, and of which files."""
+        with contextlib.closing(connection.connect(self._control.dsn)) as history:
+            entries = events.read(history, build)
+        done = state.applied(entries, result["heads"])
+        own = candidates.records(entries, done)
+        earlier = {path: it for one in before for path, it in one["sources"].items()}
+        manifest = result["manifest"]
+        files = {**earlier, **manifest["files"]}  # what only an earlier child has read counts, too
+        return {"applied": [*before, *own], "manifest": {**manifest, "files": files}}
+
+    def _database(self, build: str, base: Candidate | None) -> Dsn:
+        if base is not None and base.build.id == build:
+            return builds.go_on(self._control, build, self._run.id)
+        template = base.build.id if base else None
+        applied = base.applied if base else []
+        return builds.begin(self._control, build, self._run.id, applied, self._shape(), template)
+
+    def _migrate(self, build: str, dsn: Dsn, base: Candidate | None) -> Message:
+        job: Job = {
+            "environ": self._settings.environ_for(dsn),
+            "dsn": dsn.as_record(),
+            "events": self._control.dsn.as_record(),
+            "run": self._run.id,
+            "build": build,
+            "root": str(self._settings.root) if self._settings.resume else "",
+            "configured": base.configured if base else None,
+            "source": self._source.as_record(),
+            "target": self._settings.target,
+            "check": self._settings.check != "off",
+        }
+        self._run.note("migrating", source=str(self._source))
+        self._run_count = 0
+        with contextlib.closing(self._child()) as child:
+            return child.migrate(job, self._follow, meanwhile=_import_sqlalchemy)
+
+    def _follow(self, message: Message) -> None:
+        if message["type"] in ("plan", "started", "done"):
+            self._run_count += message["type"] == "done"
+            facts = {key: value for key, value in message.items() if key != "type"}
+            self._run.note(message["type"], **facts)
+
+    def _judge(self, facts: dict[str, Any]) -> None:
+        check = self._settings.check
+        found = [Difference.from_record(it) for it in facts["differences"] if check != "off"]
+        if found and check == "error":
+            raise render.drift(found)
+        sentences = [render.sentence(difference) for difference in found]
+        unchecked = facts["unchecked"] if check != "off" else "dbmigrate_check is off"
+        self._run.note("checked", **{**facts, "differences": sentences, "unchecked": unchecked})
+
+    def _shape(self) -> dict[str, str]:
+        """Return what shapes a schema besides the project's files."""
+        env = self._settings.env
+        return {
+            "pytest-dbmigrate": __version__,
+            "the server": self._server.release,
+            "Python": ".".join(str(part) for part in sys.version_info[:2]),
+            **{name: _version(name) for name in ("alembic", "sqlalchemy")},
+            "dbmigrate_target": self._settings.target,
+            "dbmigrate_env": ", ".join(f"{it.name}={it.template}" for it in env) or "not set",
+        }
+
+
+def _is(build: Build, base: Candidate | None) -> bool:
+    return base is not None and base.build.id == build.id
+
+
+def _told(base: Candidate | None) -> str:
+    """Return what became of the revision that an earlier run did not finish."""
+    if base is None or base.unfinished is None:
+        return ""
+    return f"{base.unfinished.revision} {_WORDS[base.unfinished.state]}"
+
+
+_WORDS = {"stuck": "was stuck, and is retried", "failed": "had failed, and is retried"}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _import_sqlalchemy() -> None:
+    """Spend the time that the child works on what this process needs next."""
+    import pytest_dbmigrate.databases.pools  # noqa: F401

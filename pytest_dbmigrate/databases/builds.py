@@ -1,0 +1,122 @@
+"""The builds of a home: templates that are kept, and what was cut short on the way to one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg.types.json import Json
+
+from pytest_dbmigrate import locks
+from pytest_dbmigrate.databases import names
+from pytest_dbmigrate.databases.connection import Connection
+from pytest_dbmigrate.databases.control import Control
+from pytest_dbmigrate.dsn import Dsn
+
+MOST_TEMPLATES = 8  # of one project; the one that was used longest ago goes first
+
+
+@dataclass(frozen=True)
+class Build:
+    """One way from some revisions (none, or another template's: `base`) to a template.
+
+    `shape` is what else shaped it, `sealed` what is known of the template once it is complete.
+    """
+
+    id: str
+    run: str
+    base: list[dict[str, Any]]
+    shape: dict[str, str]
+    sealed: dict[str, Any] | None
+    began_at: datetime
+
+
+def every(control: Control | Connection) -> list[Build]:
+    """Return the builds, those used last first; any connection to the home will do."""
+    rows = control.execute(
+        "select id, run, base, shape, sealed, began_at from build order by used_at desc, id"
+    ).fetchall()
+    return [Build(*row) for row in rows]
+
+
+def begin(
+    control: Control,
+    build: str,
+    run: str,
+    base: list[dict[str, Any]],
+    shape: dict[str, str],
+    template: str | None = None,
+) -> Dsn:
+    """Return the database to migrate: empty, or a copy of the template of another build.
+
+    What a process that was killed has left of the same build is dropped.
+    """
+    control.execute(
+        "insert into build (id, run, base, shape) values (%s, %s, %s, %s) on conflict (id) "
+        "do update set base = excluded.base, shape = excluded.shape, sealed = null",
+        (build, run, Json(base), Json(shape)),
+    )
+    scratch = names.scratch(build)
+    for name in (scratch, names.template(build)):
+        control.drop(name)
+    control.register(scratch, "build")
+    control.create(scratch, "build", template and names.template(template))
+    return control.dsn.at(scratch)
+
+
+def go_on(control: Control, build: str, run: str) -> Dsn:
+    """Return the database of a build that was cut short; it is this run's from now on."""
+    control.execute(
+        "update build set run = %s, used_at = clock_timestamp() where id = %s", (run, build)
+    )
+    return control.dsn.at(names.scratch(build))
+
+
+def seal(control: Control, build: str, facts: dict[str, Any]) -> None:
+    """Make a template of a build that is complete."""
+    scratch, template = names.scratch(build), names.template(build)
+    control.register(template, "template")
+    control.rename(scratch, template)
+    control.seal(template)
+    control.execute(
+        "update build set sealed = %s, used_at = clock_timestamp() where id = %s",
+        (Json(facts, dumps=json.dumps), build),
+    )
+    control.unregister(scratch)
+
+
+def is_in_use(control: Control, build: str) -> bool:
+    """Whether a living run copies from the template of a build."""
+    lock = (locks.TEMPLATE, locks.key(build))
+    if not control.one("select pg_try_advisory_lock(%s, %s)", lock):
+        return True
+    control.execute("select pg_advisory_unlock(%s, %s)", lock)
+    return False
+
+
+def forget(control: Control, build: str) -> None:
+    """Drop what there is of a build."""
+    control.execute("delete from build where id = %s", (build,))
+    for name in (names.scratch(build), names.template(build)):
+        control.drop(name)
+        control.unregister(name)
+
+
+def spare(control: Control) -> list[Build]:
+    """Return the builds that there is no room for: nobody uses them, and others were used since."""
+    sealed = [build for build in every(control) if build.sealed is not None]
+    return [it for it in sealed[MOST_TEMPLATES:] if not is_in_use(control, it.id)]
+
+
+def drop_orphans(control: Control) -> None:
+    """Drop registered databases whose build is no more: forgetting it was cut short."""
+    rows = control.execute(
+        "select name from database where role in ('build', 'template')"
+    ).fetchall()
+    known = {of(build.id) for build in every(control) for of in (names.scratch, names.template)}
+    for (name,) in rows:
+        if name not in known:
+            control.drop(name)
+            control.unregister(name)

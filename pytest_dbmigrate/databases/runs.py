@@ -1,0 +1,45 @@
+"""The runs that share a home: which of them are dead, and what they have left."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from pytest_dbmigrate import locks
+from pytest_dbmigrate.databases.control import Control
+
+
+def sweep_dead(control: Control, living: Collection[str]) -> list[str]:
+    """Drop the tests' databases of runs that are dead; return the runs' ids.
+
+    What `--db-keep` has kept of them stays. A run lives while it holds its lock; those that
+    are known to be `living` are not asked, for a test may have just ended their connection.
+    """
+    rows = control.execute("select id from run where id <> all(%s)", ([*living],)).fetchall()
+    dead = [run for (run,) in rows if not is_alive(control, run)]
+    for run in dead:
+        leave(control, run)
+    return dead
+
+
+def is_alive(control: Control, run: str) -> bool:
+    """Whether a process of another run is connected."""
+    lock = (locks.RUN, locks.key(run))
+    if not control.one("select pg_try_advisory_lock(%s, %s)", lock):
+        return True
+    control.execute("select pg_advisory_unlock(%s, %s)", lock)
+    return False
+
+
+def leave(control: Control, run: str) -> bool:
+    """Drop the tests' databases of a run; return whether no other database of it is left."""
+    rows = control.execute(
+        "select name from database where run = %s and role = 'lease'", (run,)
+    ).fetchall()
+    for (name,) in rows:
+        control.drop(name)
+        control.unregister(name)
+    rest = control.execute("select from database where run = %s", (run,)).fetchone()
+    if rest is None:
+        control.execute("delete from outcome where run = %s", (run,))
+        control.execute("delete from run where id = %s", (run,))
+    return rest is None

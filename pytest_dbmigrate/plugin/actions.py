@@ -1,0 +1,59 @@
+"""`--db-status` and `--db-stop`: they act on what is kept, and run no test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_dbmigrate.errors import DbmigrateError
+from pytest_dbmigrate.plugin.state import STATE, State
+
+if TYPE_CHECKING:
+    from pytest_dbmigrate.status import Line
+
+_COLOURS = {"done": "green", "failed": "red", "stuck": "red", "started": "yellow", "pending": ""}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Do what is asked for instead of running tests; return the exit status."""
+    wants_stop, wants_status = (
+        getattr(config.option, f"db_{it}", False) for it in ("stop", "status")
+    )
+    if not (wants_stop or wants_status):
+        return None
+    from _pytest.config import create_terminal_writer
+
+    terminal = create_terminal_writer(config)
+    try:
+        (_stop if wants_stop else _show)(config.stash[STATE], terminal)
+    except DbmigrateError as error:
+        raise pytest.UsageError(f"dbmigrate: {error}") from None
+    return int(pytest.ExitCode.OK)
+
+
+def _stop(state: State, terminal: Any) -> None:
+    from pytest_dbmigrate import status
+
+    terminal.line(f"dbmigrate: {status.stop(state.settings)}")
+
+
+def _show(state: State, terminal: Any) -> None:
+    from pytest_dbmigrate import status
+
+    where, lines = status.lines(state.settings, state.folders())
+    terminal.line(f"dbmigrate: {where}")
+    width = max((len(line.revision) for line in lines), default=0)
+    for line in lines:
+        terminal.write(
+            f"{line.state:7}  ", **({_COLOURS[line.state]: True} if _COLOURS[line.state] else {})
+        )
+        terminal.line(f"{line.revision:{width}}  {_facts(line)}{line.doc}")
+
+
+def _facts(line: Line) -> str:
+    if line.at is None:
+        return ""
+    took = "" if line.seconds is None else f"{line.seconds * 1000:.0f} ms"
+    return f"{line.at.astimezone():%Y-%m-%d %H:%M:%S}  {took:>8}  run {line.run}  "

@@ -1,0 +1,29 @@
+"""A template made without migrations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pytest_dbmigrate.databases import builds, template
+from pytest_dbmigrate.databases.control import Control
+from pytest_dbmigrate.dsn import Dsn
+from pytest_dbmigrate.errors import DbmigrateError
+
+
+def ensure(
+    control: Control, run_id: str, build: Callable[[Dsn], dict[str, Any]]
+) -> tuple[str, dict[str, Any]]:
+    """Return the run's template, in which `build` has made the schema, and its facts."""
+
+    def make() -> tuple[str, dict[str, Any]]:
+        scratch = builds.begin(control, run_id, run_id, [], {})
+        try:
+            facts = build(scratch)
+        except DbmigrateError:
+            builds.forget(control, run_id)
+            raise
+        builds.seal(control, run_id, facts)
+        return run_id, facts
+
+    return template.ensure(control, make)

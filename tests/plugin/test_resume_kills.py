@@ -1,0 +1,77 @@
+"""Whatever is killed, and whenever: the next run goes on, and each revision is there once.
+
+Of the 30 revisions some are tried; with `DBMIGRATE_KILL_ALL=1` each of them is. The outcomes
+are written into `build/killed.txt`.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from tests.plugin import killing
+from tests.plugin.killing import REVISIONS, Moment, Scene, Victim
+from tests.plugin.projects import Project
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
+
+ALL = os.environ.get("DBMIGRATE_KILL_ALL") == "1"
+TRIED = range(1, REVISIONS + 1) if ALL else (1, 10, 17, 30)
+TABLE = Path(__file__).parents[2] / "build" / "killed.txt"
+
+
+@pytest.fixture
+def scene(project: Project, temporary_files: Path) -> Iterator[Scene]:
+    """A project, and folders of its own for what its runs leave."""
+    temporary, cache, signs = (Path(tempfile.mkdtemp(dir=temporary_files)) for _ in range(3))
+    scene = Scene(project, temporary, cache, signs)
+    yield scene
+    scene.end()
+
+
+def expected(number: int, moment: Moment) -> str:
+    """Return how the run after a kill begins to tell of it."""
+    if killing.is_outside(number) and moment == "middle":
+        return f"rebuilt: {number:04} was cut short outside of a transaction; 30 revisions applied"
+    if moment == "commit":
+        return f"resumed: {REVISIONS - number} of {REVISIONS} applied now in"
+    left = f"resumed: {REVISIONS - number + 1} of {REVISIONS} applied now"
+    return f"{left} ({number:04} was stuck, and is retried) in"
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("env", ["sync", "async"])
+@pytest.mark.parametrize("moment", get_args(Moment))
+@pytest.mark.parametrize("victim", get_args(Victim))
+def test_a_run_after_any_kill_ends_at_head_with_each_revision_once(
+    scene: Scene, victim: Victim, moment: Moment, env: str
+) -> None:
+    killing.write(scene.project, is_async=env == "async")
+    outcomes = []
+    for number in TRIED:
+        killing.edit_first(scene.project, number)  # so that it begins with nothing applied
+        scene.kill(victim, number, moment)
+        if victim != "run, child and guardian":
+            scene.assert_nothing_is_left()
+        outcome = scene.resume()
+        scene.assert_nothing_is_left()
+        outcomes.append((f"{victim:24} {env:5} {moment:6} {number:04}", outcome))
+    write_table([f"{case}  {outcome.line}" for case, outcome in outcomes])
+    assert [
+        (case, outcome.line, outcome.said)
+        for (case, outcome), number in zip(outcomes, TRIED, strict=True)
+        if not (outcome.is_green and outcome.line.startswith(expected(number, moment)))
+    ] == []
+    assert scene.resume().line.startswith("unchanged: 30 revisions")
+
+
+def write_table(lines: list[str]) -> None:
+    """Add lines to the table of outcomes."""
+    TABLE.parent.mkdir(exist_ok=True)
+    with TABLE.open("a") as table:
+        table.writelines(f"{line}\n" for line in lines)
