@@ -8,11 +8,12 @@ READY = .venv/ready
 python = "$(CURDIR)/.venv/bin/python"
 
 .DELETE_ON_ERROR:
-.PHONY: help example test test-docker lint types wheel-check bench docs-options clean
+.PHONY: help example test test-kills test-docker lint types wheel-check bench docs-options clean
 
 help:
 	@echo "make example       run the examples against a Postgres of their own"
 	@echo "make test          run every test that needs no Docker"
+	@echo "make test-kills    kill something at each of 30 revisions, in every way, and resume"
 	@echo "make test-docker   run the tests that need it (DBMIGRATE_IMAGE=$(DBMIGRATE_IMAGE))"
 	@echo "make lint          check style and format"
 	@echo "make types         check types"
@@ -28,6 +29,11 @@ example: $(READY)
 
 test: $(READY)
 	$(python) -m pytest -m "not docker" -n auto --maxprocesses=4 --dist=worksteal $(PYTEST_ARGS)
+
+test-kills: $(READY)
+	rm -f build/killed.txt
+	DBMIGRATE_KILL_ALL=1 $(python) -m pytest tests/plugin/test_resume_kills.py -n auto --maxprocesses=4 --dist=worksteal $(PYTEST_ARGS)
+	@echo "$$(wc -l < build/killed.txt) outcomes are in build/killed.txt"
 
 test-docker: $(READY)
 	DBMIGRATE_IMAGE=$(DBMIGRATE_IMAGE) $(python) -m pytest -m docker $(PYTEST_ARGS)
@@ -48,6 +54,7 @@ bench: $(READY)
 	$(python) -m benchmarks.apply
 	$(python) -m benchmarks.unit_only
 	$(python) -m benchmarks.lease
+	$(python) -m benchmarks.resume
 
 docs-options: $(READY)
 	$(python) docs/options.py

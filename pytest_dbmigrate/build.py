@@ -16,7 +16,13 @@ from pytest_dbmigrate.databases import builds, connection, names, runs
 from pytest_dbmigrate.databases.builds import Build
 from pytest_dbmigrate.databases.control import Control
 from pytest_dbmigrate.dsn import Dsn
-from pytest_dbmigrate.errors import DbmigrateError, StaleStateError
+from pytest_dbmigrate.errors import (
+    BrokenServerError,
+    DatabaseError,
+    DbmigrateError,
+    RevisionError,
+    StaleStateError,
+)
 from pytest_dbmigrate.migrations import events, state
 from pytest_dbmigrate.migrations.events import Event, EventLog
 from pytest_dbmigrate.migrations.fingerprint import Files
@@ -86,8 +92,11 @@ class Builder:
             if base:
                 self._recover(base, history)
         self._clear([it for it in known if it.sealed is None and not _is(it, base)])
-        self._make_room(base)
-        return self._go_on(base)
+        if base is None and known:
+            self._need_no_roles()
+        made = self._go_on(base)
+        self._clear(builds.spare(self._control))
+        return made
 
     def _go_on(self, base: Candidate | None) -> tuple[str, dict[str, Any]]:
         if base is not None:
@@ -98,6 +107,7 @@ class Builder:
             except StaleStateError as error:
                 self._reason = error.what
                 self._clear([it for it in builds.every(self._control) if it.sealed is None])
+                self._need_no_roles()
         return self._upgrade(secrets.token_hex(4), None)
 
     def _recover(self, base: Candidate, history: events.Connection) -> None:
@@ -115,8 +125,18 @@ class Builder:
                     events.forget(history, build.id)
         builds.drop_orphans(self._control)
 
-    def _make_room(self, base: Candidate | None) -> None:
-        self._clear([it for it in builds.spare(self._control) if not _is(it, base)])
+    def _need_no_roles(self) -> None:
+        """Have a server of our own replaced if roles of an earlier build would be in the way."""
+        if self._server.kind == "url":
+            return
+        roles = builds.roles(self._control)
+        if roles:
+            raise BrokenServerError(
+                "roles that an earlier build has made are in the way",
+                tried=(", ".join(roles),),
+                todo=("start from nothing with --db-fresh",),
+                reason=self._reason,
+            )
 
     def _upgrade(self, build: str, base: Candidate | None) -> tuple[str, dict[str, Any]]:
         dsn = self._database(build, base)
@@ -124,11 +144,14 @@ class Builder:
         began = time.monotonic()
         try:
             result = self._migrate(build, dsn, base)
-        except DbmigrateError:
+        except DbmigrateError as error:
             if self._control.home == self._run.id:
                 builds.forget(self._control, build)
-            else:  # it is gone on from in the next run
+                raise
+            with contextlib.suppress(DatabaseError):  # it is gone on from in the next run
                 self._control.disconnect(names.scratch(build))
+            if isinstance(error, RevisionError) and _NO_ROOM in error.message:
+                raise BrokenServerError(error.message, tried=(error.message,)) from error
             raise
         facts = {
             "heads": result["heads"],
@@ -139,11 +162,13 @@ class Builder:
             "seconds": time.monotonic() - began,
             "reason": self._reason,
             "how": "resumed" if base else ("rebuilt" if self._reason else "fresh"),
-            "unfinished": _told(base),
+            "unfinished": _told(base, self._run_count),
         }
         sealed = {"facts": facts, "is_checked": self._settings.check != "off"}
         if self._settings.resume:
-            sealed |= self._known(build, applied, result)
+            continued = base is not None and base.build.id == build
+            before = base.build.base if base and continued else applied
+            sealed |= self._known(build, before, result)
         builds.seal(self._control, build, sealed)
         return build, facts
 
@@ -215,13 +240,16 @@ def _is(build: Build, base: Candidate | None) -> bool:
     return base is not None and base.build.id == build.id
 
 
-def _told(base: Candidate | None) -> str:
-    """Return what became of the revision that an earlier run did not finish."""
-    if base is None or base.unfinished is None:
+def _told(base: Candidate | None, applied: int) -> str:
+    """Return why the migrations were run again, where it is not simply what is new."""
+    if base is None:
         return ""
+    if base.unfinished is None:
+        return "compared anew" if applied == 0 else ""
     return f"{base.unfinished.revision} {_WORDS[base.unfinished.state]}"
 
 
+_NO_ROOM = "No space left on device"
 _WORDS = {"stuck": "was stuck, and is retried", "failed": "had failed, and is retried"}
 
 

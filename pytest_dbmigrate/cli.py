@@ -5,22 +5,41 @@ from __future__ import annotations
 import argparse
 
 from pytest_dbmigrate.errors import DbmigrateError
-from pytest_dbmigrate.servers import run
+from pytest_dbmigrate.servers import kept, run
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """List or end the servers kept by `--db-keep`; return the exit status."""
+    """List or end the servers kept by `--db-keep` and `--db-resume`; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m pytest_dbmigrate", description=__doc__)
     parser.add_argument("command", choices=("list", "stop"), help="list or end kept servers")
     command = parser.parse_args(arguments).command
     try:
         if command == "stop":
-            ended = run.end_kept(None)
-            print(f"ended {len(ended)} kept server{'' if len(ended) == 1 else 's'}")
-            return 0
+            return _stop()
         for folder, project in run.kept():
             print(f"{folder.name}  {project}")
+        for found, record in kept.every():
+            print(f"{found.key}  {record.project}  ({record.kind}, resumed)")
     except DbmigrateError as error:
         print(error)
         return 1
     return 0
+
+
+def _stop() -> int:
+    """End what is kept of all projects; what is in use stays, and is named."""
+    ended = [True] * len(run.end_kept(None)) + [_ends(*found) for found in [*kept.every()]]
+    number = ended.count(True)
+    print(f"ended {number} kept server{'' if number == 1 else 's'}")
+    return int(not all(ended))
+
+
+def _ends(found: kept.Kept, record: kept.Record) -> bool:
+    from pytest_dbmigrate import status
+
+    try:
+        status.stop(found)
+    except DbmigrateError as error:
+        print(f"{found.key}  {record.project}: {error}")
+        return False
+    return True

@@ -79,7 +79,17 @@ class DatabaseError(DbmigrateError):
 
 @dataclass(eq=False)
 class BrokenServerError(DatabaseError):
-    """A server cannot do its work any more: its disk is full, or its data is damaged."""
+    """A server cannot do its work any more: its disk is full, or its data is damaged.
+
+    `reason` is why it is replaced, where that is not just what it said.
+    """
+
+    reason: str = ""
+
+
+@dataclass(eq=False)
+class BusyError(DbmigrateError):
+    """Another run has kept us waiting for too long."""
 
 
 @dataclass(eq=False)

@@ -196,7 +196,8 @@ class Session:
             if not self.settings.resume:
                 raise
             said = (error.tried or (error.what,))[-1]
-            self._server = start.renewed(self.settings, self.run, said, CONTROL)
+            why = error.reason or f"the kept server could not be used: {said}"
+            self._server = start.renewed(self.settings, self.run, why, CONTROL)
             return self._open_on(self._server, found, child)
         finally:
             child.close()

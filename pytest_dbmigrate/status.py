@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pytest_dbmigrate import candidates
+from pytest_dbmigrate import __version__, candidates
 from pytest_dbmigrate.databases import builds, home, names
 from pytest_dbmigrate.databases.builds import Build
 from pytest_dbmigrate.databases.connection import connect
@@ -16,7 +16,7 @@ from pytest_dbmigrate.dsn import Dsn
 from pytest_dbmigrate.errors import DatabaseError, ServerError
 from pytest_dbmigrate.migrations import events, migrator, source, state
 from pytest_dbmigrate.migrations.state import State
-from pytest_dbmigrate.servers import keep
+from pytest_dbmigrate.servers import keep, run
 from pytest_dbmigrate.servers.base import Server
 from pytest_dbmigrate.servers.kept import Kept
 from pytest_dbmigrate.settings import Settings
@@ -46,17 +46,19 @@ def lines(settings: Settings, folders: tuple[Path, ...]) -> tuple[str, list[Line
         return "nothing is kept for this project", _joined(known, {})
     server = keep.look(settings)
     if server is None:
-        where = "the kept server has ended; a run with --db-resume starts it again"
-        return where, _joined(known, {})
+        where = "the kept server has ended; a run with --db-resume starts it again, or replaces it"
+        return where, []
+    kept_by = home.version(server.dsn, Kept.of(settings.root).key)
+    if kept_by not in ("", __version__):
+        return f"{server}, kept by pytest-dbmigrate {kept_by}: the next run begins anew", []
     return f"{server}, kept", _joined(known, _of_latest(server, Kept.of(settings.root).key))
 
 
-def stop(settings: Settings) -> str:
-    """End and remove the project's kept server; return what was done, in words.
+def stop(kept: Kept) -> str:
+    """End and remove a project's kept server; return what was done, in words.
 
-    Raises `ServerError` if a run uses it.
+    Raises `ServerError` if a run uses it, or if it cannot be removed.
     """
-    kept = Kept.of(settings.root)
     if kept.read() is None:
         return "nothing is kept for this project"
     with kept.only_one():
@@ -71,13 +73,14 @@ def stop(settings: Settings) -> str:
                 todo=("wait until it has ended, or end it",),
             )
         said = keep.end(kept, record)
+        if said:
+            raise ServerError(
+                f"what was kept on the {record.kind} server could not be removed",
+                tried=tuple(said.splitlines()[-3:]),
+                todo=("see what it said, and try again",),
+            )
         kept.forget()
-    if said:
-        raise ServerError(
-            f"what was kept on the {record.kind} server could not be removed",
-            tried=tuple(said.splitlines()[-3:]),
-            todo=("remove it by hand",),
-        )
+    run.end_kept(record.project)
     what = "our databases on the server" if record.kind == "url" else f"the {record.kind} server"
     return f"ended and removed: {what}"
 

@@ -104,6 +104,14 @@ def forget(control: Control, build: str) -> None:
         control.unregister(name)
 
 
+def roles(control: Control) -> list[str]:
+    """Return the roles of the server that are neither its own nor ours."""
+    rows = control.execute(
+        "select rolname from pg_roles where oid >= 16384 and rolname <> current_user order by 1"
+    ).fetchall()
+    return [name for (name,) in rows]
+
+
 def spare(control: Control) -> list[Build]:
     """Return the builds that there is no room for: nobody uses them, and others were used since."""
     sealed = [build for build in every(control) if build.sealed is not None]

@@ -31,7 +31,7 @@ from pytest_dbmigrate.databases.connection import (
     refused,
 )
 from pytest_dbmigrate.dsn import Dsn
-from pytest_dbmigrate.errors import DatabaseError
+from pytest_dbmigrate.errors import BusyError, DatabaseError
 
 Role = Literal["control", "build", "template", "lease", "kept"]
 
@@ -139,7 +139,7 @@ class Control:
     ) -> Iterator[None]:
         """Let one process at a time into the block; a dead one is out of it.
 
-        `waiting` is told who is in it if that is another run. Raises `DatabaseError` after
+        `waiting` is told who is in it if that is another run. Raises `BusyError` after
         `patience` seconds.
         """
         self._wait_for_turn(patience, waiting)
@@ -178,7 +178,7 @@ class Control:
             holder = self.holder()
             if holder and holder.run == self._run:
                 continue  # another worker: it has all the time that the migrations take
-            raise DatabaseError(
+            raise BusyError(
                 f"another run of this project has been applying migrations for {patience:g} s",
                 tried=(f"waiting for {holder or 'whoever holds the lock'}",),
                 todo=("end that run, or wait longer with --db-wait",),

@@ -35,8 +35,9 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 
 def _stop(state: State, terminal: Any) -> None:
     from pytest_dbmigrate import status
+    from pytest_dbmigrate.servers.kept import Kept
 
-    terminal.line(f"dbmigrate: {status.stop(state.settings)}")
+    terminal.line(f"dbmigrate: {status.stop(Kept.of(state.settings.root))}")
 
 
 def _show(state: State, terminal: Any) -> None:
@@ -45,11 +46,11 @@ def _show(state: State, terminal: Any) -> None:
     where, lines = status.lines(state.settings, state.folders())
     terminal.line(f"dbmigrate: {where}")
     width = max((len(line.revision) for line in lines), default=0)
+    room = terminal.fullwidth - 10 if terminal.hasmarkup else 10_000  # beside the state
     for line in lines:
-        terminal.write(
-            f"{line.state:7}  ", **({_COLOURS[line.state]: True} if _COLOURS[line.state] else {})
-        )
-        terminal.line(f"{line.revision:{width}}  {_facts(line)}{line.doc}")
+        colour = _COLOURS[line.state]
+        terminal.write(f"{line.state:7}  ", **({colour: True} if colour else {}))
+        terminal.line(f"{line.revision:{width}}  {_facts(line)}{line.doc}"[:room].rstrip())
 
 
 def _facts(line: Line) -> str:

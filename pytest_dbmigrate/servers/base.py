@@ -15,7 +15,14 @@ Kind = Literal["docker", "embedded", "url"]
 OLDEST = 15
 _PAUSE = 0.01  # seconds between two attempts to connect
 _RECOVERY_SECONDS = 30.0
-_STARTING = ("is starting up", "in recovery mode", "is shutting down", "not yet accepting")
+_STARTING = (
+    "is starting up",
+    "in recovery mode",
+    "is shutting down",
+    "not yet accepting",
+    "too many clients",
+    "remaining connection slots",
+)
 
 # For servers whose data is thrown away: no write waits for a disk, nothing works in the
 # background. Dynamic shared memory lies in the data folder, so that it goes with it.
@@ -111,7 +118,7 @@ def wait_until_ready(
 def ask(server: Server) -> Server | None:
     """Return the server if it runs and knows us, its version and durability known, else None.
 
-    One that is just starting, or recovering from a crash, is waited for.
+    One that is just starting, recovers from a crash or has no connection free is waited for.
     """
     import psycopg
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pytest_dbmigrate import __version__
+from pytest_dbmigrate import __version__, clock
 from pytest_dbmigrate.dsn import Dsn, redact
 from pytest_dbmigrate.errors import ServerError
 from pytest_dbmigrate.servers import base, cleaner, docker, embedded, guardian, programs, url
@@ -24,6 +24,7 @@ from pytest_dbmigrate.settings import Settings
 _ASKED = ("server", "image", "compose_file", "compose_service", "pg_bin")
 _ON_DISK = Path("/var/tmp")  # noqa: S108  # a private folder with a random name is made in it
 _COMMAND_SECONDS = 60.0
+_FAREWELL_SECONDS = 10.0
 
 
 def server(settings: Settings, run: Run) -> tuple[Server, str]:
@@ -93,7 +94,8 @@ def end(kept: Kept, record: Record) -> str:
     said = _run(record.down) if record.down else ""
     if record.folder:
         guardian.remove_server_folder(Path(record.folder))
-    kept.empty()
+    if not said:
+        kept.empty()
     return said
 
 
@@ -151,6 +153,7 @@ def _revived(record: Record, settings: Settings, run: Run, kept: Kept) -> tuple[
         return _guard(run, found, kept), ""
     if record.kind == "docker":
         return None, "the kept container had ended"
+    _need_no_other(kept, run, "does not answer")
     try:
         return _started_again(record, settings, run, kept), ""
     except ServerError as error:
@@ -181,14 +184,21 @@ def _started_again(record: Record, settings: Settings, run: Run, kept: Kept) -> 
 
 def discard(kept: Kept, record: Record, run: Run) -> None:
     """End and remove the kept server. Raises `ServerError` if another run uses it."""
-    others = kept.users(besides=run.id)
+    _need_no_other(kept, run, "has to be replaced")
+    end(kept, record)
+    kept.empty()
+
+
+def _need_no_other(kept: Kept, run: Run, what: str) -> None:
+    deadline = clock.now() + _FAREWELL_SECONDS  # one that was killed is being cleaned up after
+    while (others := kept.users(besides=run.id)) and clock.now() < deadline:
+        clock.sleep(0.02)
     if others:
         raise ServerError(
-            "the kept server has to be replaced, and another run uses it",
+            f"the kept server {what}, and another run uses it",
             tried=tuple(f"run {other} lives" for other in others),
-            todo=("wait until it has ended, or run without --db-resume",),
+            todo=("wait until it has ended", "or, without --db-resume and --db-fresh, run apart"),
         )
-    end(kept, record)
 
 
 def forgotten(settings: Settings, run: Run) -> None:

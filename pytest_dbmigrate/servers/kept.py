@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -60,8 +61,8 @@ class Record:
 
 
 def key(root: str | Path) -> str:
-    """Return the project's eight digits: another checkout or another user has others."""
-    text = f"{os.getuid()}:{Path(root).resolve()}"
+    """Return the project's eight digits: another checkout, user or machine has others."""
+    text = f"{socket.gethostname()}:{os.getuid()}:{Path(root).resolve()}"  # homes may be shared
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 

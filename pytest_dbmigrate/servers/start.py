@@ -66,8 +66,6 @@ def server(settings: Settings, run: Run) -> Server:
         try:
             if settings.resume:
                 return _resume(settings, run)
-            if settings.fresh:
-                keep.forgotten(settings, run)
             address = _known_address(run)
             choice = Choice(address.kind, address.reason) if address else _choose(settings, run)  # type: ignore[arg-type]
             return _start(settings, run, choice, address)
@@ -86,12 +84,14 @@ def renewed(settings: Settings, run: Run, why: str, known: str) -> Server:
         if run.claim("renewed"):
             server = keep.renewed(settings, run)
             run.forget(known)
-            run.write(REPLACED, f"the kept server could not be used: {why}")
+            run.write(REPLACED, why)
             return _told(run, server, 0.0)
         return Server.from_record(run.read(SERVER))
 
 
 def _choose(settings: Settings, run: Run) -> Choice:
+    if settings.fresh:
+        keep.forgotten(settings, run)
     run.note("choosing")  # asking Docker, or pulling an image, may take a while
     return choose(settings)
 

@@ -20,7 +20,7 @@ from pytest_dbmigrate.dsn import Dsn
 from tests.plugin import projects
 
 Moment = Literal["start", "middle", "commit"]
-Victim = Literal["child", "child and run", "server", "run, child and guardian"]
+Victim = Literal["child", "run", "child and run", "server", "run, child and guardian"]
 
 REVISIONS = 30
 PATIENCE = 60.0  # seconds a run may take to come to where it is to be killed, or to its end
@@ -206,6 +206,8 @@ class Scene:
             pids = json.loads(held.read_text())
             for pid in self._victims(victim, pids):
                 os.kill(pid, signal.SIGKILL)
+            if victim == "run":  # its child ends by itself, and is not to go on before
+                _wait_until_gone(pids["child"])
             wanted.unlink()
             output, _ = run.communicate(timeout=PATIENCE)
         finally:
@@ -218,6 +220,8 @@ class Scene:
     def _victims(self, victim: Victim, pids: dict[str, int]) -> list[int]:
         if victim == "child":
             return [pids["child"]]
+        if victim == "run":
+            return [pids["run"]]
         if victim == "server":
             return [self.postmaster()]
         if victim == "child and run":
@@ -290,6 +294,13 @@ def _wait(question: Any, what: str, run: subprocess.Popen[str]) -> None:
         if run.poll() is not None:
             raise AssertionError(f"no {what}:\n{run.communicate()[0]}")
         assert time.monotonic() < deadline, f"no {what}"
+        time.sleep(0.002)
+
+
+def _wait_until_gone(pid: int) -> None:
+    deadline = time.monotonic() + GONE_WITHIN
+    while any(found == pid for found, _ in _processes()):
+        assert time.monotonic() < deadline, f"process {pid} has outlived its parent"
         time.sleep(0.002)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -92,6 +93,43 @@ def test_a_revision_that_failed_outside_of_a_transaction_is_not_gone_on_from(
         "rebuilt: 0003 was cut short outside of a transaction; 3 revisions applied",
         ["four", "one", "three", "two"],
     )
+
+
+def test_what_was_gone_on_with_is_told_once_by_status(resumer: Resumer) -> None:
+    broken = resumer.project.revision("0003", 'op.execute("create tabel three (id int)")')
+    resumer.run()
+    broken.write_text(broken.read_text().replace("tabel", "table"))
+    resumer.how()
+    resumer.project.revision("0004", 'op.execute("create table four (id int)")')
+    assert resumer.how() == "resumed: 1 of 4 applied now"
+    lines = resumer.project.run("--db-status", server="embedded").outlines
+    assert [line.split()[:2] for line in lines[1:]] == [
+        ["done", f"000{number}"] for number in range(1, 5)
+    ]
+    assert resumer.how() == "unchanged: 4 revisions"
+
+
+def test_revisions_that_make_roles_can_be_applied_again(resumer: Resumer) -> None:
+    file = resumer.project.revision("0003", 'op.execute("create role reader")')
+    resumer.how()
+    file.write_text(file.read_text().replace("role reader", "role reader nologin"))
+    assert resumer.how() == "rebuilt: 0003 was edited; 3 revisions applied"
+
+
+def test_a_run_leaves_a_server_alone_that_another_run_has_filled(resumer: Resumer) -> None:
+    resumer.how()
+    taken = [psycopg.connect(address(resumer).conninfo()) for _ in range(190)]
+    slow = resumer.project.command("--db-resume", server="embedded")
+    with subprocess.Popen(slow, stdout=subprocess.PIPE, text=True) as run:
+        more = []
+        with contextlib.suppress(psycopg.OperationalError):
+            while True:
+                more.append(psycopg.connect(address(resumer).conninfo()))
+        for connection in [*taken, *more]:
+            connection.execute("select 1")
+            connection.close()
+        output, _ = run.communicate(timeout=100)
+    assert "unchanged: 2 revisions" in output
 
 
 def test_comments_formatting_and_line_endings_do_not_count(resumer: Resumer) -> None:

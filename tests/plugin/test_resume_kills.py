@@ -39,7 +39,8 @@ def expected(number: int, moment: Moment) -> str:
     if killing.is_outside(number) and moment == "middle":
         return f"rebuilt: {number:04} was cut short outside of a transaction; 30 revisions applied"
     if moment == "commit":
-        return f"resumed: {REVISIONS - number} of {REVISIONS} applied now in"
+        again = " (compared anew)" if number == REVISIONS else ""
+        return f"resumed: {REVISIONS - number} of {REVISIONS} applied now{again} in"
     left = f"resumed: {REVISIONS - number + 1} of {REVISIONS} applied now"
     return f"{left} ({number:04} was stuck, and is retried) in"
 
