@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 DBMIGRATE_IMAGE ?= postgres:18
+KILL_AT ?= all
 PYTEST_ARGS ?=
 
 READY = .venv/ready
@@ -32,7 +33,7 @@ test: $(READY)
 
 test-kills: $(READY)
 	rm -f build/killed.txt
-	DBMIGRATE_KILL_ALL=1 $(python) -m pytest tests/plugin/test_resume_kills.py -n auto --maxprocesses=4 --dist=worksteal $(PYTEST_ARGS)
+	KILL_AT=$(KILL_AT) $(python) -m pytest tests/plugin/test_resume_kills.py -n auto --maxprocesses=4 --dist=worksteal $(PYTEST_ARGS)
 	@echo "$$(wc -l < build/killed.txt) outcomes are in build/killed.txt"
 
 test-docker: $(READY)

@@ -262,4 +262,4 @@ def _version(package: str) -> str:
 
 def _import_sqlalchemy() -> None:
     """Spend the time that the child works on what this process needs next."""
-    import pytest_dbmigrate.databases.pools  # noqa: F401
+    import sqlalchemy.engine  # noqa: F401

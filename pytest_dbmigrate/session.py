@@ -102,7 +102,8 @@ class Session:
 
     def take(self) -> MigratedDatabase:
         """Return a new database for a test. Raises `DbmigrateError`."""
-        lease, _ = self.prepare()
+        lease, pools = self.prepare()
+        pools.watch()
         return lease.take()
 
     def release(self, test: str, *, name_leaks: bool) -> None:
@@ -247,12 +248,12 @@ class Session:
             if known is not None:
                 return str(known)
             reason = ""
-            if self.settings.resume:
-                before = home.version(server.dsn, self._home)
-                if before not in ("", __version__):
-                    reason = f"it was kept by pytest-dbmigrate {before}"
-                    sweep.sweep(server.dsn, self._home)
-            home.create(server.dsn, self._home, events.TABLE)
+            before = home.version(server.dsn, self._home) if self.settings.resume else ""
+            if before not in ("", __version__):
+                reason = f"it was kept by pytest-dbmigrate {before}"
+                sweep.sweep(server.dsn, self._home)
+            if before != __version__:
+                home.create(server.dsn, self._home, events.TABLE)
             self.run.write(CONTROL, reason)
             return reason
 

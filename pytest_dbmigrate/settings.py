@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pytest_dbmigrate.dsn import Dsn, SecretAddress, redact
-from pytest_dbmigrate.errors import SettingError
+if TYPE_CHECKING:
+    from pytest_dbmigrate.dsn import Dsn
 
 Source = Literal["option", "environment", "ini", "default"]
 Kind = Literal["text", "flag", "lines"]
@@ -22,7 +22,7 @@ DEFAULT_IMAGE = "postgres:18"
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)  # what is not needed is not made at each start
 class Spec:
     """One setting: its name is `--db-NAME`, `dbmigrate_NAME` and `DBMIGRATE_NAME`."""
 
@@ -62,6 +62,8 @@ def _one_of(*words: str) -> Callable[[str], str]:
 def _server(text: str) -> str:
     if text in ("auto", "docker", "embedded"):
         return text
+    from pytest_dbmigrate.dsn import Dsn, SecretAddress
+
     if "://" not in text:
         raise ValueError("it is auto, docker, embedded or a postgresql:// URL")
     if not Dsn.parse(text).host:
@@ -247,7 +249,7 @@ SPECS: tuple[Spec, ...] = (
 _BY_NAME = {spec.name: spec for spec in SPECS}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Settings:
     """Every setting's value, and where each came from. Paths are absolute."""
 
@@ -324,6 +326,8 @@ def _refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> No
         if name.startswith(prefix) and name not in names:
             import difflib  # two milliseconds that every run would pay for
 
+            from pytest_dbmigrate.errors import SettingError
+
             words = [known_name[len(prefix) :] for known_name in names]
             near = difflib.get_close_matches(name[len(prefix) :], words, 1)
             raise SettingError(
@@ -345,6 +349,8 @@ def _parsed(spec: Spec, spelled: str, given: Any) -> Any:
             return ""  # an empty option overrides the ini
         return spec.parse(given)
     except ValueError as error:
+        from pytest_dbmigrate.errors import SettingError
+
         shown = "" if spec.kind == "lines" else f"={_shown(given)}"
         if spec.name == "server" and shown == f"={given}":  # no URL of ours: hide more than enough
             shown = re.sub(r":.*@", ":***@", shown)
@@ -357,6 +363,8 @@ def _parsed(spec: Spec, spelled: str, given: Any) -> Any:
 def _existing(spec: Spec, spelled: str, path: Path) -> str:
     wanted = path.is_dir() if spec.metavar == "FOLDER" else path.is_file()
     if not wanted:
+        from pytest_dbmigrate.errors import SettingError
+
         raise SettingError(
             f"{spelled}={path} cannot be used: there is no such {spec.metavar.lower()}",
             todo=(f"{spec.help}",),
@@ -365,6 +373,11 @@ def _existing(spec: Spec, spelled: str, path: Path) -> str:
 
 
 def _refuse_contradictions(settings: Settings) -> None:
+    if not (settings.env or settings.compose_service or "://" in settings.server):
+        return
+    from pytest_dbmigrate.dsn import Dsn
+    from pytest_dbmigrate.errors import SettingError
+
     names = [variable.name for variable in settings.env]
     for name in names:
         if names.count(name) > 1:
@@ -390,4 +403,9 @@ def _refuse_contradictions(settings: Settings) -> None:
 def _shown(value: Any) -> str:
     if isinstance(value, tuple):
         return ",".join(variable.name for variable in value)
-    return redact(str(value))
+    text = str(value)
+    if "@" not in text and "=" not in text:
+        return text
+    from pytest_dbmigrate.dsn import redact
+
+    return redact(text)

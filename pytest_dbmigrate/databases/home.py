@@ -91,14 +91,14 @@ def create(dsn: Dsn, home: str, *tables: str) -> None:
 
 def version(dsn: Dsn, home: str) -> str:
     """Return the plugin's version that has made a control database, "" if there is none."""
-    with connect(dsn) as connection:
-        found = connection.execute(
-            "select from pg_database where datname = %s", (names.control(home),)
-        ).fetchone()
-    if found is None:
-        return ""
     try:
-        with connect(dsn.at(names.control(home))) as connection:
+        connection = connect(dsn.at(names.control(home)))
+    except DatabaseError as error:
+        if "does not exist" in str(error.__cause__):
+            return ""
+        raise
+    try:
+        with connection:
             row = connection.execute("select version from plugin").fetchone()
     except psycopg.Error:
         return "another version"

@@ -3,17 +3,17 @@
 An application that made its engine at import keeps pooled connections when a test
 ends; the database under them is about to be replaced. Each connection is remembered
 when SQLAlchemy makes it, and invalidated between tests: the pool then opens a new one.
+
+A process that does not import SQLAlchemy itself does not import it for this.
 """
 
 from __future__ import annotations
 
+import gc
 import logging
+import sys
 from typing import Any
 from weakref import WeakSet
-
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
-from sqlalchemy.pool import Pool
 
 _POOL_LOGGER = "sqlalchemy.pool"
 
@@ -25,16 +25,50 @@ class Pools:
         """Begin to watch every engine of the process, also those made already."""
         self._dbname = dbname
         self._records: WeakSet[Any] = WeakSet()
-        event.listen(Engine, "do_connect", self._remember)
-        event.listen(Pool, "connect", self._remember_created)
+        self._is_watching = False
+        self._listeners: list[tuple[Any, str, Any]] = []
+        self.watch()
+
+    def watch(self) -> None:
+        """Watch SQLAlchemy's engines if it is imported by now; safe to call again and again."""
+        if self._is_watching or "sqlalchemy.engine" not in sys.modules:
+            return
+        self._is_watching = True
+        from sqlalchemy import event
+        from sqlalchemy.engine import Engine
+        from sqlalchemy.pool import Pool
+
+        self._listeners = [
+            (Engine, "do_connect", self._remember),
+            (Pool, "connect", self._remember_created),
+        ]
+        for listener in self._listeners:
+            event.listen(*listener)
+
+    def _adopt(self) -> None:
+        """Remember the connections of engines that were made before they were watched."""
+        if self._is_watching or "sqlalchemy.engine" not in sys.modules:
+            return
+        self.watch()
+        from sqlalchemy.pool.base import _ConnectionRecord
+
+        for record in gc.get_objects():
+            if type(record) is _ConnectionRecord and record.dbapi_connection is not None:
+                self._remember_created(None, record)
 
     def close(self) -> None:
-        """Stop watching."""
-        event.remove(Engine, "do_connect", self._remember)
-        event.remove(Pool, "connect", self._remember_created)
+        """Stop watching, for good."""
+        self._is_watching = True  # so that it does not begin again
+        if self._listeners:
+            from sqlalchemy import event
+
+            for listener in self._listeners:
+                event.remove(*listener)
+            self._listeners = []
 
     def empty(self, *, idle_only: bool = False) -> None:
         """Invalidate every connection to the database, checked out or not."""
+        self._adopt()  # the test itself may have been the first to import SQLAlchemy
         for record in list(self._records):
             if idle_only and record.fairy_ref and record.fairy_ref():
                 continue  # somebody has it

@@ -42,6 +42,8 @@ def main(folder: str, home: str, *, may_be_gone: bool, unless_used: bool) -> Non
     A kept server of our own that is gone is swept by the run that starts it again.
     """
     path = Path(folder)
+    if not (path / _ADDRESS).exists():
+        raise SystemExit(0)  # its owner has never come to a server
     record: dict[str, Any] = json.loads((path / _ADDRESS).read_text(encoding="utf-8"))
     dsn = Dsn.from_record(record["dsn"])
     if may_be_gone and not _answers(dsn):

@@ -124,10 +124,15 @@ def _prefixes(name: str) -> list[str]:
 def _modules() -> dict[str, str]:
     """Return the files of the project's modules that are imported by now, by their names."""
     found = {name: getattr(module, "__file__", None) for name, module in [*sys.modules.items()]}
-    files = {name: os.path.realpath(file) for name, file in found.items() if file}
+    files = {name: _real(file) for name, file in found.items() if file}
     return {
         name: file for name, file in files.items() if file.endswith(".py") and _is_first_party(file)
     }
+
+
+@cache
+def _real(path: str) -> str:
+    return os.path.realpath(path)
 
 
 @cache

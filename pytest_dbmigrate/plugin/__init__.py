@@ -1,14 +1,12 @@
 """The plugin `dbmigrate`: the only rooms that import pytest."""
 
-from pytest_dbmigrate.plugin.actions import pytest_cmdline_main
 from pytest_dbmigrate.plugin.fixtures import db_server, migrated_db
 from pytest_dbmigrate.plugin.hooks import (
+    pytest_cmdline_main,
     pytest_collection_finish,
     pytest_configure,
     pytest_load_initial_conftests,
-    pytest_make_collect_report,
     pytest_report_header,
-    pytest_runtest_makereport,
     pytest_runtest_setup,
     pytest_runtestloop,
     pytest_terminal_summary,
@@ -24,9 +22,7 @@ __all__ = [
     "pytest_collection_finish",
     "pytest_configure",
     "pytest_load_initial_conftests",
-    "pytest_make_collect_report",
     "pytest_report_header",
-    "pytest_runtest_makereport",
     "pytest_runtest_setup",
     "pytest_runtestloop",
     "pytest_terminal_summary",

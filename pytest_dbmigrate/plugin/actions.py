@@ -15,19 +15,13 @@ if TYPE_CHECKING:
 _COLOURS = {"done": "green", "failed": "red", "stuck": "red", "started": "yellow", "pending": ""}
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_cmdline_main(config: pytest.Config) -> int | None:
-    """Do what is asked for instead of running tests; return the exit status."""
-    wants_stop, wants_status = (
-        getattr(config.option, f"db_{it}", False) for it in ("stop", "status")
-    )
-    if not (wants_stop or wants_status):
-        return None
+def act(action: str, config: pytest.Config) -> int:
+    """Do it, and return the exit status. Raises `pytest.UsageError`."""
     from _pytest.config import create_terminal_writer
 
     terminal = create_terminal_writer(config)
     try:
-        (_stop if wants_stop else _show)(config.stash[STATE], terminal)
+        (_stop if action == "stop" else _show)(config.stash[STATE], terminal)
     except DbmigrateError as error:
         raise pytest.UsageError(f"dbmigrate: {error}") from None
     return int(pytest.ExitCode.OK)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from pytest_dbmigrate.errors import DatabaseError, DbmigrateError
 from pytest_dbmigrate.plugin.state import STATE
 
 if TYPE_CHECKING:
@@ -43,6 +42,8 @@ def db_server(request: pytest.FixtureRequest) -> Server:
 
 def _or_fail(step: Callable[[], T]) -> T:
     """Return what the step returns; its error becomes the test's, in one line."""
+    from pytest_dbmigrate.errors import DatabaseError, DbmigrateError
+
     said = ""
     try:
         return step()

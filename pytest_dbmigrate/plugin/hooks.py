@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from pytest_dbmigrate.errors import DbmigrateError
-from pytest_dbmigrate.plugin import kept, secrecy
-from pytest_dbmigrate.plugin.report import header
 from pytest_dbmigrate.plugin.state import RUN_VARIABLE, STATE, State
+
+# What only a run with a database needs is imported where it is needed: a run of unit tests
+# pays for each module that is imported here.
 
 _FIXTURES = frozenset({"migrated_db", "db_server"})
 _TELL_EVERY = 0.1  # seconds
@@ -27,6 +27,8 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
         return (yield)
     except Exception as error:
         if state.has_session:
+            from pytest_dbmigrate.plugin import secrecy
+
             secrecy.redact_error(error, state.session().passwords())
         raise
 
@@ -41,7 +43,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Say which settings are not defaults, and where they came from."""
-    return header(config.stash[STATE].settings)
+    from pytest_dbmigrate import __version__
+
+    changed = config.stash[STATE].settings.changed()
+    return ["dbmigrate: " + ", ".join([__version__, *changed])]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -56,6 +61,8 @@ def pytest_runtestloop(session: pytest.Session) -> None:
         return
     if session.testsfailed and not session.config.option.continue_on_collection_errors:
         return
+    from pytest_dbmigrate.errors import DbmigrateError
+
     with contextlib.suppress(DbmigrateError):  # each test that needs it will say so
         if "migrated_db" in needed:
             state.session().prepare()
@@ -79,40 +86,29 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Prepare the database before the test's own fixtures, and what they may patch."""
     state = item.config.stash[STATE]
     if "migrated_db" in getattr(item, "fixturenames", ()) and not state.is_inert:
+        from pytest_dbmigrate.errors import DbmigrateError
+
         with contextlib.suppress(DbmigrateError):  # the fixture says so
             state.session().prepare()
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item,
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Name a kept database in the report, and take passwords out of it."""
-    report = yield
-    state = item.config.stash[STATE]
-    if state.has_session:
-        kept.decide(state, item, report)
-        secrecy.redact_report(report, state.session().passwords())
-    return report
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Act on what is kept instead of running tests, if that is asked for."""
+    for action in ("stop", "status"):
+        if getattr(config.option, f"db_{action}", False):
+            from pytest_dbmigrate.plugin import actions
 
-
-@pytest.hookimpl(wrapper=True)
-def pytest_make_collect_report(
-    collector: pytest.Collector,
-) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Take passwords out of the report of a module that could not be imported."""
-    report = yield
-    state = collector.config.stash[STATE]
-    if state.has_session:
-        secrecy.redact_report(report, state.session().passwords())
-    return report
+            return actions.act(action, config)
+    return None
 
 
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """Explain a failure, list leaks and kept databases."""
-    config.stash[STATE].narrator.summarize(terminalreporter)
+    if config.stash[STATE].has_session:
+        config.stash[STATE].narrator.summarize(terminalreporter)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -165,5 +161,11 @@ class Controller:
 
 def _state_of(config: pytest.Config) -> State:
     if STATE not in config.stash:
-        config.stash[STATE] = State(config)
+        config.stash[STATE] = State(config, _begin)
     return config.stash[STATE]
+
+
+def _begin(state: State) -> None:
+    from pytest_dbmigrate.plugin.reports import Reports
+
+    state.config.pluginmanager.register(Reports(state), "dbmigrate-reports")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from pytest_dbmigrate.errors import DbmigrateError
-from pytest_dbmigrate.plugin.state import State
+
+if TYPE_CHECKING:
+    from pytest_dbmigrate.plugin.state import State
 
 _SECTION = "kept database"
 

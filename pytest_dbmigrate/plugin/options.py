@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from pytest_dbmigrate.errors import SettingError
 from pytest_dbmigrate.settings import SPECS, Settings, Spec, resolve
 
 ACTIONS = {
@@ -56,7 +55,11 @@ def read(config: pytest.Config) -> Settings:
             ini_folder=config.inipath.parent if config.inipath else None,
             start=config.invocation_params.dir,
         )
-    except SettingError as error:
+    except Exception as error:
+        from pytest_dbmigrate.errors import SettingError
+
+        if not isinstance(error, SettingError):
+            raise
         raise pytest.UsageError(f"dbmigrate: {error}") from None
 
 

@@ -9,20 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_dbmigrate import __version__
 from pytest_dbmigrate.errors import DbmigrateError, from_record
-from pytest_dbmigrate.settings import Settings
 
 if TYPE_CHECKING:
     from pytest_dbmigrate.servers.run import Run
 
 _NAME = "dbmigrate"
 _PLAIN_EVERY = 5.0  # seconds between two lines of progress in a log
-
-
-def header(settings: Settings) -> list[str]:
-    """Return the header's lines: each setting that is not a default, and its source."""
-    return [f"{_NAME}: " + ", ".join([__version__, *settings.changed()])]
 
 
 class Narrator:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_dbmigrate.dsn import Dsn
-from pytest_dbmigrate.errors import DbmigrateError, SettingError
 from pytest_dbmigrate.plugin import options
-from pytest_dbmigrate.plugin.report import Narrator
 
 if TYPE_CHECKING:
+    from pytest_dbmigrate.plugin.report import Narrator
     from pytest_dbmigrate.session import Session
 
 RUN_VARIABLE = "DBMIGRATE_RUN"
@@ -51,22 +50,29 @@ class State:
     `is_worker` and `is_controller` are xdist's; in a plain run the process is neither.
     """
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, begin: Callable[[State], None]) -> None:
+        """`begin` is called when the process first has to do with a database."""
         self.config = config
+        self._begin = begin
         is_xdist = "PYTEST_XDIST_WORKER" in os.environ  # elsewhere the variable is a mistake
         self.run_folder = os.environ.pop(RUN_VARIABLE, None) if is_xdist else None
         self.settings = options.read(config)
         self.is_worker = self.run_folder is not None
         self.is_controller = not self.is_worker and _distributes(config)
         self.is_inert = any(getattr(config.known_args_namespace, name, None) for name in _INERT)
-        self.narrator = Narrator(
-            config, shows=not self.is_worker, is_captured=not self.is_controller
-        )
         self._worker = os.environ["PYTEST_XDIST_WORKER"] if self.is_worker else "main"
         self._session: Session | None = None
         self._environ: Mapping[str, str] = {}
         self._environ_before: dict[str, str | None] = {}
         config.add_cleanup(self.close)
+
+    @cached_property
+    def narrator(self) -> Narrator:
+        """Tells the run's journal on the terminal."""
+        from pytest_dbmigrate.plugin.report import Narrator
+
+        shows, is_captured = not self.is_worker, not self.is_controller
+        return Narrator(self.config, shows=shows, is_captured=is_captured)
 
     @property
     def has_session(self) -> bool:
@@ -88,6 +94,7 @@ class State:
             else:
                 current = run.Run.join(self.run_folder)
             self.narrator.follow(current)
+            self._begin(self)
             self._session = Session(self.settings, current, self._worker, self.folders())
         return self._session
 
@@ -98,14 +105,20 @@ class State:
         """
         if not self.settings.env or self._environ:
             return
+        from pytest_dbmigrate.dsn import Dsn
+        from pytest_dbmigrate.errors import DbmigrateError
+
+        nowhere = Dsn("127.0.0.1", 1, "postgres", "", "dbmigrate_no_database")
         try:
-            dsn = _NOWHERE if self.is_inert else self.session().address()
+            dsn = nowhere if self.is_inert else self.session().address()
         except DbmigrateError as error:
             raise pytest.UsageError(f"dbmigrate: {error}") from None
         self._change_environ(self.settings.environ_for(dsn))
 
     def refuse(self, why: str) -> None:
         """Let every test that needs the database fail, for this reason."""
+        from pytest_dbmigrate.errors import SettingError
+
         todo = "remove what sets it, or the variable from dbmigrate_env"
         self.session().refuse(SettingError(why, todo=(todo,)))
 
@@ -154,7 +167,6 @@ class State:
 
 
 STATE = pytest.StashKey[State]()
-_NOWHERE = Dsn("127.0.0.1", 1, "postgres", "", "dbmigrate_no_database")
 
 
 def _distributes(config: pytest.Config) -> bool:

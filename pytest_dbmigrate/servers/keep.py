@@ -34,13 +34,15 @@ def server(settings: Settings, run: Run) -> tuple[Server, str]:
     is started: it drops what this run leaves on the server. Raises `ServerError`.
     """
     kept = Kept.of(settings.root)
-    with kept.only_one():
+    command = cleaner.command(run.folder, kept.key, may_be_gone="://" not in settings.server)
+    with kept.only_one(), run.guarding(guardian.Work(commands=[command])):
         try:
             found, reason = _found(settings, run, kept)
         except BaseException:
             if kept.read() is None:
                 kept.forget()
             raise
+        cleaner.write_address(run.folder, found.dsn, found.kind, found.reason)
         kept.join(run.folder)
         return found, reason
 
@@ -49,17 +51,17 @@ def _found(settings: Settings, run: Run, kept: Kept) -> tuple[Server, str]:
     record = kept.read()
     if record is None:
         kept.empty()
-        return _new(settings, run, kept), ""
+        return _new(settings, kept), ""
     if settings.fresh:
         discard(kept, record, run)
-        return _new(settings, run, kept), ""
+        return _new(settings, kept), ""
     reason = _unusable(record, settings)
     if not reason:
         found, reason = _revived(record, settings, run, kept)
         if found is not None:
             return found, ""
     discard(kept, record, run)
-    return _new(settings, run, kept), reason
+    return _new(settings, kept), reason
 
 
 def look(settings: Settings) -> Server | None:
@@ -78,7 +80,9 @@ def renewed(settings: Settings, run: Run) -> Server:
         record = kept.read()
         if record is not None:
             discard(kept, record, run)
-        return _new(settings, run, kept, record)
+        found = _new(settings, kept, record)
+        cleaner.write_address(run.folder, found.dsn, found.kind, found.reason)
+        return found
 
 
 def end(kept: Kept, record: Record) -> str:
@@ -147,21 +151,21 @@ def _identity(folder: Path) -> list[Any]:
 def _revived(record: Record, settings: Settings, run: Run, kept: Kept) -> tuple[Server | None, str]:
     """Return the kept server, started again if it is embedded and has ended; else why not."""
     if record.kind == "url":
-        return _given(settings, run, kept), ""
+        return _given(settings, kept), ""
     found = base.ask(Server(record.kind, record.address, reason="kept"))
     if found is not None:
-        return _guard(run, found, kept), ""
+        return found, ""
     if record.kind == "docker":
         return None, "the kept container had ended"
     _need_no_other(kept, run, "does not answer")
     try:
-        return _started_again(record, settings, run, kept), ""
+        return _started_again(record, settings, kept), ""
     except ServerError as error:
         said = (error.log.splitlines() or error.tried or [error.what])[-1]
         return None, f"the kept server had ended, and could not be started again ({said})"
 
 
-def _started_again(record: Record, settings: Settings, run: Run, kept: Kept) -> Server:
+def _started_again(record: Record, settings: Settings, kept: Kept) -> Server:
     assert record.process is not None
     before = guardian.Process(**record.process)
     guardian.end(before)
@@ -179,7 +183,7 @@ def _started_again(record: Record, settings: Settings, run: Run, kept: Kept) -> 
     kept.write(record)
     found = Server("embedded", dsn, reason="kept; it had ended and was started again")
     with holder:
-        return _guard(run, _launched(process, found, settings.timeout), kept)
+        return _launched(process, found, settings.timeout)
 
 
 def discard(kept: Kept, record: Record, run: Run) -> None:
@@ -213,10 +217,10 @@ def forgotten(settings: Settings, run: Run) -> None:
         kept.forget()
 
 
-def _new(settings: Settings, run: Run, kept: Kept, before: Record | None = None) -> Server:
+def _new(settings: Settings, kept: Kept, before: Record | None = None) -> Server:
     choice = choose(settings)
     if choice.kind == "url":
-        return _given(settings, run, kept)
+        return _given(settings, kept)
     record = Record(
         kind=choice.kind,
         dsn=Dsn("", 0, "", "", "").as_record(),
@@ -226,16 +230,15 @@ def _new(settings: Settings, run: Run, kept: Kept, before: Record | None = None)
         boot=boot(),
     )
     if choice.kind == "docker":
-        return _new_container(settings, run, kept, choice, record)
+        return _new_container(settings, kept, choice, record)
     same = before.address if before and before.kind == "embedded" else None
     dsn, holder = embedded.reserve(same)
     with holder:
-        return _new_embedded(
-            settings, run, kept, Server("embedded", dsn, reason=choice.reason), record
-        )
+        server = Server("embedded", dsn, reason=choice.reason)
+        return _new_embedded(settings, kept, server, record)
 
 
-def _given(settings: Settings, run: Run, kept: Kept) -> Server:
+def _given(settings: Settings, kept: Kept) -> Server:
     """Return the server at the configured URL, of which only our databases are kept."""
     found = url.connect(Dsn.parse(settings.server), settings.timeout)
     cleaner.write_address(kept.folder, found.dsn, "url", "")
@@ -249,12 +252,10 @@ def _given(settings: Settings, run: Run, kept: Kept) -> Server:
         is_ready=True,
     )
     kept.write(record)
-    return _guard(run, found, kept)
+    return found
 
 
-def _new_container(
-    settings: Settings, run: Run, kept: Kept, choice: Choice, record: Record
-) -> Server:
+def _new_container(settings: Settings, kept: Kept, choice: Choice, record: Record) -> Server:
     assert choice.engine is not None
     assert choice.service is not None
     file = kept.folder / "compose.json"
@@ -274,12 +275,10 @@ def _new_container(
         end(kept, record)
         raise
     kept.write(record.ready(found.dsn))
-    return _guard(run, found, kept)
+    return found
 
 
-def _new_embedded(
-    settings: Settings, run: Run, kept: Kept, server: Server, record: Record
-) -> Server:
+def _new_embedded(settings: Settings, kept: Kept, server: Server, record: Record) -> Server:
     found = programs.find(settings.pg_bin)
     folder = _place(kept)
     data = guardian.Process([], str(folder / "data"), str(folder / "log"), {})
@@ -302,7 +301,7 @@ def _new_embedded(
         end(kept, record)
         raise
     kept.write(record.ready(server.dsn))
-    return _guard(run, server, kept)
+    return server
 
 
 def _place(kept: Kept) -> Path:
@@ -315,14 +314,6 @@ def _place(kept: Kept) -> Path:
     if embedded.has_room_in_memory():
         return embedded.MEMORY / name
     return kept.folder / "server" if os.geteuid() != 0 else _ON_DISK / name
-
-
-def _guard(run: Run, server: Server, kept: Kept) -> Server:
-    """Have the run's guardian drop what the run leaves on the server; return the server."""
-    cleaner.write_address(run.folder, server.dsn, server.kind, server.reason)
-    command = cleaner.command(run.folder, kept.key, may_be_gone=server.kind != "url")
-    run.guard(guardian.Work(commands=[command]))
-    return server
 
 
 def _launched(process: guardian.Process, server: Server, seconds: float) -> Server:

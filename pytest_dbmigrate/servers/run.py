@@ -123,6 +123,27 @@ class Run:
         Inside the block, the value given tells it to start a server process.
         Raises `ServerError` if the guardian did not start.
         """
+        with self._launched(work) as (first, wait):
+            wait()
+            assert first.stdin is not None
+            yield lambda process: print(json.dumps(asdict(process)), file=first.stdin, flush=True)
+
+    @contextlib.contextmanager
+    def guarding(self, work: guardian.Work) -> Iterator[None]:
+        """Start the guardian that does `work` when the run's owner is gone, and no server.
+
+        It starts while the block runs, and has started when the block is left. Raises
+        `ServerError` if it did not.
+        """
+        with self._launched(work) as (_, wait):
+            yield
+            wait()
+
+    @contextlib.contextmanager
+    def _launched(
+        self, work: guardian.Work
+    ) -> Iterator[tuple[subprocess.Popen[str], Callable[[], None]]]:
+        """Start the guardian; the value given also waits until it has forked and is ready."""
         guardian.write_private(self.folder / guardian.WORK, json.dumps(work.as_record()))
         log = self.folder / guardian.LOG
         command = [sys.executable, "-I", "-S", guardian.__file__, str(self.folder)]
@@ -138,21 +159,12 @@ class Run:
                 text=True,
             ) as first,
         ):
-            first.wait()  # it has forked
-            self._wait_for_guardian(log, command)
-            assert first.stdin is not None
-            yield lambda process: print(json.dumps(asdict(process)), file=first.stdin, flush=True)
 
-    def guard(self, work: guardian.Work) -> None:
-        """Have the guardian do `work` when the run's owner is gone, where it starts no server.
+            def wait() -> None:
+                first.wait()
+                self._wait_for_guardian(log, command)
 
-        Raises `ServerError` if the guardian did not start.
-        """
-        if (self.folder / guardian.WORK).exists():
-            guardian.write_private(self.folder / guardian.WORK, json.dumps(work.as_record()))
-            return
-        with self.guarded(work):
-            pass
+            yield first, wait
 
     def _wait_for_guardian(self, log: Path, command: list[str]) -> None:
         deadline = clock.now() + 10

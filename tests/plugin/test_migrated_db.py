@@ -530,3 +530,39 @@ def test_a_database_longer_lived_than_a_test_is_refused(items_project: Project) 
 
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["ScopeMismatch: *function scoped fixture migrated_db *"])
+
+
+def test_an_engine_of_a_test_that_is_the_first_to_import_sqlalchemy_is_emptied_too(
+    project: Project,
+) -> None:
+    project.revision("0001")
+    project.tests(
+        """
+        import os
+        import sys
+
+        ENGINES = []
+
+        def use(migrated_db):
+            import sqlalchemy
+
+            if not ENGINES:
+                assert len([name for name in sys.modules if name == "sqlalchemy.engine"]) == 1
+                ENGINES.append(sqlalchemy.create_engine(os.environ["DATABASE_URL"]))
+            with ENGINES[0].begin() as connection:
+                connection.execute(sqlalchemy.text("insert into item values (1)"))
+
+        def test_before(migrated_db):
+            assert "sqlalchemy" not in sys.modules
+            use(migrated_db)
+
+        def test_after(migrated_db):
+            use(migrated_db)
+        """
+    )
+    project.ini("dbmigrate_env = DATABASE_URL={url:postgresql+psycopg}")
+    result = project.run("--db-resume", "-p", "no:randomly", server="embedded")
+    again = project.run("--db-resume", "-p", "no:randomly", server="embedded")
+    project.run("--db-stop", server="embedded")
+    assert result.parseoutcomes()["passed"] >= 1
+    assert again.parseoutcomes() == {"passed": 2}

@@ -1,7 +1,8 @@
 """Whatever is killed, and whenever: the next run goes on, and each revision is there once.
 
-Of the 30 revisions some are tried; with `DBMIGRATE_KILL_ALL=1` each of them is. The outcomes
-are written into `build/killed.txt`.
+Of the 30 revisions two are tried; with `KILL_AT=all` each of them is, and with
+`KILL_AT=half` every other one with a synchronous env.py, and the rest with an asynchronous
+one. The outcomes are written into `build/killed.txt`.
 """
 
 from __future__ import annotations
@@ -20,8 +21,7 @@ from tests.plugin.projects import Project
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
 
-ALL = os.environ.get("DBMIGRATE_KILL_ALL") == "1"
-TRIED = range(1, REVISIONS + 1) if ALL else (1, 10, 17, 30)
+HOW_MANY = os.environ.get("KILL_AT", "")
 TABLE = Path(__file__).parents[2] / "build" / "killed.txt"
 
 
@@ -32,6 +32,12 @@ def scene(project: Project, temporary_files: Path) -> Iterator[Scene]:
     scene = Scene(project, temporary, cache, signs)
     yield scene
     scene.end()
+
+
+def numbers(env: str) -> list[int]:
+    """Return the revisions that something is killed at."""
+    every = list(range(1, REVISIONS + 1))
+    return {"all": every, "half": every[env == "async" :: 2]}.get(HOW_MANY, [10, 17])
 
 
 def expected(number: int, moment: Moment) -> str:
@@ -54,7 +60,8 @@ def test_a_run_after_any_kill_ends_at_head_with_each_revision_once(
 ) -> None:
     killing.write(scene.project, is_async=env == "async")
     outcomes = []
-    for number in TRIED:
+    tried = numbers(env)
+    for number in tried:
         killing.edit_first(scene.project, number)  # so that it begins with nothing applied
         scene.kill(victim, number, moment)
         if victim != "run, child and guardian":
@@ -65,7 +72,7 @@ def test_a_run_after_any_kill_ends_at_head_with_each_revision_once(
     write_table([f"{case}  {outcome.line}" for case, outcome in outcomes])
     assert [
         (case, outcome.line, outcome.said)
-        for (case, outcome), number in zip(outcomes, TRIED, strict=True)
+        for (case, outcome), number in zip(outcomes, tried, strict=True)
         if not (outcome.is_green and outcome.line.startswith(expected(number, moment)))
     ] == []
     assert scene.resume().line.startswith("unchanged: 30 revisions")
