@@ -89,11 +89,7 @@ def seal(control: Control, build: str, facts: dict[str, Any]) -> None:
 
 def is_in_use(control: Control, build: str) -> bool:
     """Whether a living run copies from the template of a build."""
-    lock = (locks.TEMPLATE, locks.key(build))
-    if not control.one("select pg_try_advisory_lock(%s, %s)", lock):
-        return True
-    control.execute("select pg_advisory_unlock(%s, %s)", lock)
-    return False
+    return control.is_held(locks.TEMPLATE, build)
 
 
 def forget(control: Control, build: str) -> None:

@@ -226,6 +226,14 @@ class Control:
         self.execute(_HOLD, (locks.TEMPLATE, locks.key(build)))
         self.execute("update build set used_at = clock_timestamp() where id = %s", (build,))
 
+    def is_held(self, kind: int, owner: str) -> bool:
+        """Whether another session holds a lock: of a run, or on a template."""
+        lock = (kind, locks.key(owner))
+        if not self.one("select pg_try_advisory_lock(%s, %s)", lock):
+            return True
+        self.execute("select pg_advisory_unlock(%s, %s)", lock)
+        return False
+
     def count(self, role: Role) -> int:
         """Return how many databases of this role the run has registered."""
         query = "select count(*) from database where role = %s and run = %s"

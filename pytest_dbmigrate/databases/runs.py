@@ -23,11 +23,7 @@ def sweep_dead(control: Control, living: Collection[str]) -> list[str]:
 
 def is_alive(control: Control, run: str) -> bool:
     """Whether a process of another run is connected."""
-    lock = (locks.RUN, locks.key(run))
-    if not control.one("select pg_try_advisory_lock(%s, %s)", lock):
-        return True
-    control.execute("select pg_advisory_unlock(%s, %s)", lock)
-    return False
+    return control.is_held(locks.RUN, run)
 
 
 def leave(control: Control, run: str) -> bool:

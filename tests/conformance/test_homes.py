@@ -21,7 +21,7 @@ from pytest_dbmigrate import __version__
 from pytest_dbmigrate.databases import builds, home, names, runs, sweep
 from pytest_dbmigrate.databases.connection import connect
 from pytest_dbmigrate.databases.control import Control, Holder
-from pytest_dbmigrate.errors import DatabaseError
+from pytest_dbmigrate.errors import BusyError
 from pytest_dbmigrate.migrations import events
 from pytest_dbmigrate.servers.base import Server
 
@@ -48,7 +48,7 @@ MAKER = """
 import json, sys
 from pytest_dbmigrate.databases import home
 from pytest_dbmigrate.dsn import Dsn
-from pytest_dbmigrate.errors import DatabaseError
+from pytest_dbmigrate.errors import BusyError, DatabaseError
 from pytest_dbmigrate.migrations import events
 
 dsn = Dsn.from_record(json.loads(sys.stdin.readline()))
@@ -555,7 +555,7 @@ def test_who_has_waited_for_too_long_says_for_whom(
     control: Control, start_guest: StartGuest
 ) -> None:
     guest = start_guest(builds=True)
-    with pytest.raises(DatabaseError) as refused, control.building(0.2):
+    with pytest.raises(BusyError) as refused, control.building(0.2):
         pytest.fail("it was let in")
     since = control.one("select since from holder").astimezone()
     who = f"run {guest.run} (process {guest.process.pid} on {socket.gethostname()})"

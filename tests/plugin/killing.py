@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -204,10 +204,14 @@ class Scene:
         try:
             _wait(held.exists, f"stop at {name(number)}", run)
             pids = json.loads(held.read_text())
+            data = f"in {self.record()['folder']}/data"
             for pid in self._victims(victim, pids):
                 os.kill(pid, signal.SIGKILL)
-            if victim == "run":  # its child ends by itself, and is not to go on before
-                _wait_until_gone(pids["child"])
+            # what ends by itself is to have ended before the migrations go on
+            if victim == "run":
+                _wait_until_gone(lambda: [pid for pid, _ in _processes() if pid == pids["child"]])
+            if victim == "server":
+                _wait_until_gone(lambda: [pid for pid, said in _processes() if data in said])
             wanted.unlink()
             output, _ = run.communicate(timeout=PATIENCE)
         finally:
@@ -297,10 +301,10 @@ def _wait(question: Any, what: str, run: subprocess.Popen[str]) -> None:
         time.sleep(0.002)
 
 
-def _wait_until_gone(pid: int) -> None:
+def _wait_until_gone(find: Callable[[], list[int]]) -> None:
     deadline = time.monotonic() + GONE_WITHIN
-    while any(found == pid for found, _ in _processes()):
-        assert time.monotonic() < deadline, f"process {pid} has outlived its parent"
+    while found := find():
+        assert time.monotonic() < deadline, f"processes {found} have outlived their parent"
         time.sleep(0.002)
 
 
