@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_dbmigrate import __version__, candidates
@@ -246,11 +247,14 @@ def _told(base: Candidate | None, applied: int) -> str:
         return ""
     if base.unfinished is None:
         return "compared anew" if applied == 0 else ""
-    return f"{base.unfinished.revision} {_WORDS[base.unfinished.state]}"
+    entry = base.unfinished.entry
+    is_there = entry is not None and Path(next(iter(entry.event.sources), "")).exists()
+    then = "and is retried" if is_there else "and its script is gone"
+    return f"{base.unfinished.revision} {_WORDS[base.unfinished.state]}, {then}"
 
 
 _NO_ROOM = "No space left on device"
-_WORDS = {"stuck": "was stuck, and is retried", "failed": "had failed, and is retried"}
+_WORDS = {"stuck": "was stuck", "failed": "had failed"}
 
 
 def _version(package: str) -> str:

@@ -40,7 +40,7 @@ def _show(state: State, terminal: Any) -> None:
     where, lines = status.lines(state.settings, state.folders())
     terminal.line(f"dbmigrate: {where}")
     width = max((len(line.revision) for line in lines), default=0)
-    room = terminal.fullwidth - 10 if terminal.hasmarkup else 10_000  # beside the state
+    room = terminal.fullwidth - 9 if terminal.hasmarkup else 10_000  # beside the state
     for line in lines:
         colour = _COLOURS[line.state]
         terminal.write(f"{line.state:7}  ", **({colour: True} if colour else {}))

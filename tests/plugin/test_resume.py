@@ -77,6 +77,14 @@ def test_a_failed_revision_is_retried_when_it_is_mended(resumer: Resumer) -> Non
     )
 
 
+def test_a_failed_revision_that_is_gone_is_not_retried(resumer: Resumer) -> None:
+    broken = resumer.project.revision("0003", 'op.execute("nonsense")')
+    assert resumer.run().ret == 1
+    broken.unlink()
+    told = "resumed: 0 of 2 applied now (0003 had failed, and its script is gone)"
+    assert resumer.how() == told
+
+
 def test_a_revision_that_failed_outside_of_a_transaction_is_not_gone_on_from(
     resumer: Resumer,
 ) -> None:

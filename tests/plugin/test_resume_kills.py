@@ -1,8 +1,8 @@
 """Whatever is killed, and whenever: the next run goes on, and each revision is there once.
 
-Of the 30 revisions two are tried; with `KILL_AT=all` each of them is, and with
-`KILL_AT=half` every other one with a synchronous env.py, and the rest with an asynchronous
-one. The outcomes are written into `build/killed.txt`.
+Of the 30 revisions two are tried; with `KILL_AT=all` each of them is, and with `KILL_AT=spread`
+each is tried once for each that is killed, at one of the moments, with one kind of env.py. The
+outcomes are written into `build/killed.txt`.
 """
 
 from __future__ import annotations
@@ -34,10 +34,11 @@ def scene(project: Project, temporary_files: Path) -> Iterator[Scene]:
     scene.end()
 
 
-def numbers(env: str) -> list[int]:
+def numbers(moment: Moment, env: str) -> list[int]:
     """Return the revisions that something is killed at."""
     every = list(range(1, REVISIONS + 1))
-    return {"all": every, "half": every[env == "async" :: 2]}.get(HOW_MANY, [10, 17])
+    share = get_args(Moment).index(moment) * 2 + (env == "async")
+    return {"all": every, "spread": every[share::6]}.get(HOW_MANY, [10, 17])
 
 
 def expected(number: int, moment: Moment) -> str:
@@ -60,7 +61,7 @@ def test_a_run_after_any_kill_ends_at_head_with_each_revision_once(
 ) -> None:
     killing.write(scene.project, is_async=env == "async")
     outcomes = []
-    tried = numbers(env)
+    tried = numbers(moment, env)
     for number in tried:
         killing.edit_first(scene.project, number)  # so that it begins with nothing applied
         scene.kill(victim, number, moment)
