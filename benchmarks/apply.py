@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -50,7 +49,7 @@ class Bench:
         """Return the seconds of Alembic's own command."""
         self._renew()
         command = [sys.executable, "-m", "alembic", "upgrade", "head"]
-        environ = {**os.environ, "DATABASE_URL": self.url}
+        environ = timing.environ(DATABASE_URL=self.url)
         return timing.timed(
             lambda: subprocess.run(
                 command, cwd=self.folder, env=environ, check=True, capture_output=True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -51,11 +50,8 @@ def _run(folder: Path, *arguments: str) -> float:
 
 def _said(folder: Path, module: str, plugin: str, *options: str) -> str:
     command = [sys.executable, "-m", "pytest", "-p", plugin, *options, module]
-    environ = {
-        **os.environ,
-        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-        "XDG_CACHE_HOME": str(folder / "cache"),
-    }
+    cache = str(folder / "cache")
+    environ = timing.environ(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", XDG_CACHE_HOME=cache)
     done = subprocess.run(
         command, cwd=folder, env=environ, check=True, capture_output=True, text=True
     )

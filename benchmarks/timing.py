@@ -35,6 +35,12 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
+def environ(**more: str) -> dict[str, str]:
+    """Return the environment of a measured process, whose modules are compiled only once."""
+    kept = {name: it for name, it in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, **more}
+
+
 def ratio(times: Seconds, peer: Seconds) -> float:
     """Return the median of the ratios within each round."""
     return median(ours / theirs for ours, theirs in zip(times, peer, strict=True))

@@ -54,7 +54,9 @@ def _run(folder: Path, plugin: str) -> float:
     blocked = [part for name in [*others, "cacheprovider"] for part in ("-p", f"no:{name}")]
     command = [sys.executable, "-m", "pytest", "-q", *blocked, "-p", plugin]
     return timing.timed(
-        lambda: subprocess.run(command, cwd=folder, check=True, capture_output=True)
+        lambda: subprocess.run(
+            command, cwd=folder, env=timing.environ(), check=True, capture_output=True
+        )
     )
 
 
