@@ -65,7 +65,7 @@ def stop(kept: Kept) -> str:
         record = kept.read()
         if record is None:
             return "nothing is kept for this project"
-        users = kept.users()
+        users = keep.users(kept)
         if users:
             raise ServerError(
                 "the kept server is in use",

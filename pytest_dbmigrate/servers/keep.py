@@ -193,10 +193,16 @@ def discard(kept: Kept, record: Record, run: Run) -> None:
     kept.empty()
 
 
-def _need_no_other(kept: Kept, run: Run, what: str) -> None:
-    deadline = clock.now() + _FAREWELL_SECONDS  # one that was killed is being cleaned up after
-    while (others := kept.users(besides=run.id)) and clock.now() < deadline:
+def users(kept: Kept, besides: str = "") -> list[str]:
+    """Return the living runs that use a server; one that was killed may be cleaned up after."""
+    deadline = clock.now() + _FAREWELL_SECONDS
+    while (found := kept.users(besides)) and clock.now() < deadline:
         clock.sleep(0.02)
+    return found
+
+
+def _need_no_other(kept: Kept, run: Run, what: str) -> None:
+    others = users(kept, besides=run.id)
     if others:
         raise ServerError(
             f"the kept server {what}, and another run uses it",
