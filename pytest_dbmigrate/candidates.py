@@ -12,15 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psycopg
-from psycopg import sql
-
 from pytest_dbmigrate.databases import names
 from pytest_dbmigrate.databases.builds import Build
 from pytest_dbmigrate.databases.connection import connect
 from pytest_dbmigrate.databases.control import Control
 from pytest_dbmigrate.dsn import Dsn
-from pytest_dbmigrate.migrations import events, fingerprint, state
+from pytest_dbmigrate.migrations import events, fingerprint, state, versions
 from pytest_dbmigrate.migrations.events import Connection, Entry
 from pytest_dbmigrate.migrations.fingerprint import Files
 
@@ -162,16 +159,11 @@ def _cut_short(
     )
 
 
-def version_table(dsn: Dsn, configured: dict[str, Any]) -> list[str]:
+def version_table(dsn: Dsn, configured: dict[str, Any]) -> tuple[str, ...]:
     """Return the heads that a database's version table names."""
-    schema, table = configured["version_table_schema"], configured["version_table"]
-    name = sql.Identifier(schema, table) if schema else sql.Identifier(table)
+    table, schema = configured["version_table"], configured["version_table_schema"]
     with connect(dsn) as connection:
-        try:
-            rows = connection.execute(sql.SQL("select version_num from {}").format(name)).fetchall()
-        except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
-            return []
-    return [row[0] for row in rows]
+        return versions.heads(connection, table, schema)
 
 
 def records(entries: list[Entry], done: list[str]) -> list[dict[str, Any]]:

@@ -16,12 +16,11 @@ import time
 from typing import IO, Any
 
 import psycopg
-from psycopg import sql
 
 from pytest_dbmigrate.databases.connection import connect
 from pytest_dbmigrate.dsn import Dsn, redact
 from pytest_dbmigrate.errors import DbmigrateError, MigrationError, as_record
-from pytest_dbmigrate.migrations import alembic, failure
+from pytest_dbmigrate.migrations import alembic, failure, versions
 from pytest_dbmigrate.migrations.events import EventLog
 from pytest_dbmigrate.migrations.messages import Job, Message, send
 from pytest_dbmigrate.migrations.sources import Sources
@@ -129,14 +128,8 @@ def _explained(error: BaseException, dsn: Dsn, upgrade: alembic.Upgrade | None) 
 def _heads(dsn: Dsn, upgrade: alembic.Upgrade) -> tuple[str, ...]:
     """Return what the version table of our database says, whatever env.py did."""
     table, schema = upgrade.version_table
-    schema = schema or upgrade.schema
-    name = sql.Identifier(schema, table) if schema else sql.Identifier(table)
-    query = sql.SQL("select version_num from {} order by 1").format(name)
-    try:
-        with psycopg.connect(dsn.conninfo()) as connection:
-            return tuple(row[0] for row in connection.execute(query).fetchall())
-    except psycopg.errors.UndefinedTable:
-        return ()
+    with psycopg.connect(dsn.conninfo(), autocommit=True) as connection:
+        return versions.heads(connection, table, schema or upgrade.schema)
 
 
 def _need_heads(upgrade: alembic.Upgrade, heads: list[str]) -> None:

@@ -71,7 +71,8 @@ class Session:
     def address(self) -> Dsn:
         """Return where this process's tests will find their database.
 
-        The server is started only if Docker has to choose its port. Raises `ServerError`.
+        The server is started only where its address cannot be known before: in Docker, and
+        if it is one that is kept. Raises `ServerError`.
         """
         from pytest_dbmigrate.databases import names
 

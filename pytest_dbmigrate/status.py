@@ -48,10 +48,12 @@ def lines(settings: Settings, folders: tuple[Path, ...]) -> tuple[str, list[Line
     if server is None:
         where = "the kept server has ended; a run with --db-resume starts it again, or replaces it"
         return where, []
-    kept_by = home.version(server.dsn, Kept.of(settings.root).key)
+    project = Kept.of(settings.root).key
+    kept_by = home.version(server.dsn, project)
     if kept_by not in ("", __version__):
         return f"{server}, kept by pytest-dbmigrate {kept_by}: the next run begins anew", []
-    return f"{server}, kept", _joined(known, _of_latest(server, Kept.of(settings.root).key))
+    found = _of_latest(server, project) if kept_by else {}
+    return f"{server}, kept", _joined(known, found)
 
 
 def stop(kept: Kept) -> str:
@@ -93,8 +95,6 @@ def _scripts(settings: Settings, folders: tuple[Path, ...]) -> list[dict[str, st
 
 def _of_latest(server: Server, project: str) -> dict[str, Line]:
     """Return the lines of the build that was worked on or used last, by revision."""
-    if not home.version(server.dsn, project):
-        return {}
     with contextlib.closing(connect(server.dsn.at(names.control(project)))) as connection:
         latest = next(iter(builds.every(connection)), None)
         return _of(latest, connection, server.dsn) if latest else {}
