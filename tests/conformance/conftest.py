@@ -42,7 +42,7 @@ from tests.conformance.kinds import (
     in_docker,
 )
 
-OWNER = Path(__file__).with_name("owner.py")
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -201,7 +201,8 @@ def start_owner(
 
     def start_one(*, keep: bool = False) -> Owner:
         process = subprocess.Popen(
-            [sys.executable, str(OWNER)],
+            [sys.executable, "-m", "tests.conformance.owner"],
+            cwd=ROOT,  # where `tests` is found, installed or not
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
