@@ -23,6 +23,9 @@ _USUAL = (
     "/usr/pgsql-*/bin",
 )
 
+_MARKS = '" \\ $ `'
+_UNQUOTABLE = re.compile(r'["\\$`]')  # in the double quotes in which initdb gives it to a shell
+
 
 @dataclass(frozen=True)
 class Programs:
@@ -60,6 +63,14 @@ class Programs:
         """
         if who.uid is None or self.runs_as(who):
             return self
+        if _UNQUOTABLE.search(str(folder)):
+            raise ServerError(
+                f"the Postgres programs in {self.folder} cannot be run as {who.name}",
+                tried=(
+                    f"a copy below {folder}: initdb cannot run from a path with {_MARKS} in it",
+                ),
+                todo=("set TMPDIR to another folder",),
+            )
         copy = self._copied_to(folder / "programs", who)
         if copy is not None and copy.runs_as(who):
             return copy

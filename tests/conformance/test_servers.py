@@ -15,7 +15,8 @@ import pytest
 
 from pytest_dbmigrate.dsn import Secret
 from pytest_dbmigrate.errors import ServerError
-from pytest_dbmigrate.servers import embedded, start
+from pytest_dbmigrate.servers import embedded, programs, start
+from pytest_dbmigrate.servers.account import account
 from pytest_dbmigrate.servers.base import THROW_AWAY, Server
 from pytest_dbmigrate.servers.run import Run
 from pytest_dbmigrate.settings import Settings, resolve
@@ -126,11 +127,14 @@ def test_a_folder_in_which_no_socket_can_be_is_one_for_the_embedded_server(
 ) -> None:
     folder = temporary_files / name
     folder.mkdir(mode=0o755, exist_ok=True)
+    who = account()
+    who.own(tmp := Path(tempfile.mkdtemp(dir=temporary_files)))
+    found = programs.find(settings.pg_bin).reachable_by(who, tmp)
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     monkeypatch.setattr(embedded, "MEMORY", folder / "none")  # as where there is no /dev/shm
     run = Run.start("conformance")
     try:
-        server = start.server(settings, run)
+        server = start.server(replace(settings, pg_bin=str(found.folder)), run)
         assert [path.name for path in folder.iterdir() if path.name.endswith(run.id)] != []
         assert shown(server, "unix_socket_directories") == {"unix_socket_directories": ""}
     finally:

@@ -192,6 +192,24 @@ def test_programs_that_cannot_be_copied_whole_are_refused(
     shutil.rmtree(target)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to step down")
+def test_programs_are_not_copied_to_where_initdb_cannot_run(
+    found: Programs, temporary_files: Path
+) -> None:
+    closed = temporary_files / "closed"
+    closed.mkdir(mode=0o700)
+    folder = link(closed / "bin", found)
+    target = temporary_files / 'with "quotes"'
+    with pytest.raises(ServerError) as refused:
+        programs.find(str(folder)).reachable_by(Account("nobody", 65534, 65534), target)
+    assert str(refused.value).splitlines() == [
+        f"the Postgres programs in {folder} cannot be run as nobody",
+        f'  tried: a copy below {target}: initdb cannot run from a path with " \\ $ ` in it',
+        "  to do: set TMPDIR to another folder",
+    ]
+    shutil.rmtree(closed)
+
+
 def test_an_account_that_is_ours_is_no_step_down() -> None:
     assert Account("ann").drop() == {}
 
