@@ -59,17 +59,27 @@ class Bench:
     def apply(self, *, check: bool) -> float:
         """Return the seconds of our apply: the start of the child, its events, its end."""
         self._renew()
-        found = source.find("", (self.folder,))
+        (found,) = source.find((), (self.folder,))
         job: Job = {
             "environ": {"DATABASE_URL": self.url},
             "dsn": self.dsn.as_record(),
             "events": self.server.at(names.control(self.session.run.id)).as_record(),
             "run": self.session.run.id,
             "build": self.session.run.id,
-            "root": "",
+            "environment": "",
+            "root": str(self.folder),
+            "is_kept": False,
             "configured": None,
             "source": found.as_record(),
-            "target": "head",
+            "target": ("head",),
+            "x": (),
+            "attributes": [],
+            "driver": "",
+            "before": (),
+            "helpers": (),
+            "within": "",
+            "others": None,
+            "is_checked_later": False,
             "check": check,
         }
 

@@ -6,7 +6,8 @@ import contextlib
 import secrets
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,10 +22,11 @@ from pytest_dbmigrate.errors import (
     BrokenServerError,
     DatabaseError,
     DbmigrateError,
+    MigrationError,
     RevisionError,
     StaleStateError,
 )
-from pytest_dbmigrate.migrations import events, state
+from pytest_dbmigrate.migrations import events, source, state
 from pytest_dbmigrate.migrations.events import Event, EventLog
 from pytest_dbmigrate.migrations.fingerprint import Files
 from pytest_dbmigrate.schema import render
@@ -49,8 +51,8 @@ class Builder:
         run: Run,
         server: Server,
         control: Control,
-        source: Source,
-        child: Callable[[], Child],
+        sources: tuple[Source, ...],
+        child: Callable[[Source], Child],
         replaced: str,
     ) -> None:
         """`child` starts the migration child; `replaced` is why the kept server is a new one."""
@@ -58,7 +60,7 @@ class Builder:
         self._run = run
         self._server = server
         self._control = control
-        self._source = source
+        self._sources = sources
         self._child = child
         self._reason = replaced
 
@@ -113,8 +115,8 @@ class Builder:
 
     def _recover(self, base: Candidate, history: events.Connection) -> None:
         """Write down the end of what was committed while its owner died."""
-        log = EventLog(history, self._run.id, base.build.id)
         for entry in base.recovered:
+            log = EventLog(history, self._run.id, base.build.id, entry.environment)
             was = entry.event
             log.append(Event(was.revision, "done", was.checksum, sources=was.sources))
 
@@ -144,7 +146,7 @@ class Builder:
         applied = base.applied if base else []
         began = time.monotonic()
         try:
-            result = self._migrate(build, dsn, base)
+            results = self._migrate(build, dsn, base)
         except DbmigrateError as error:
             if self._control.home == self._run.id:
                 builds.forget(self._control, build)
@@ -155,9 +157,7 @@ class Builder:
                 raise BrokenServerError(error.message, tried=(error.message,)) from error
             raise
         facts = {
-            "heads": result["heads"],
-            "differences": result["differences"],
-            "unchecked": result["unchecked"],
+            **_compared(results),
             "revisions": len(applied) + self._run_count,
             "applied": self._run_count,
             "seconds": time.monotonic() - began,
@@ -169,20 +169,26 @@ class Builder:
         if self._settings.resume:
             continued = base is not None and base.build.id == build
             before = base.build.base if base and continued else applied
-            sealed |= self._known(build, before, result)
+            sealed |= self._known(build, before, results)
         builds.seal(self._control, build, sealed)
         return build, facts
 
-    def _known(self, build: str, before: list[dict[str, Any]], result: Message) -> dict[str, Any]:
+    def _known(
+        self, build: str, before: list[dict[str, Any]], results: dict[str, Message]
+    ) -> dict[str, Any]:
         """Return what a later run asks of the template: what is applied, and of which files."""
         with contextlib.closing(connection.connect(self._control.dsn)) as history:
             entries = events.read(history, build)
-        done = state.applied(entries, result["heads"])
-        own = candidates.records(entries, done)
-        earlier = {path: it for one in before for path, it in one["sources"].items()}
-        manifest = result["manifest"]
-        files = {**earlier, **manifest["files"]}  # what only an earlier child has read counts, too
-        return {"applied": [*before, *own], "manifest": {**manifest, "files": files}}
+        applied = [*before]
+        # what only an earlier child has read counts, too
+        files = {path: it for one in before for path, it in one["sources"].items()}
+        folders: dict[str, str] = {}
+        for environment, result in results.items():
+            own = [it for it in entries if it.environment == environment]
+            applied += candidates.records(own, state.applied(own, result["heads"]))
+            files |= result["manifest"]["files"]
+            folders |= result["manifest"]["folders"]
+        return {"applied": applied, "manifest": {"files": files, "folders": folders}}
 
     def _database(self, build: str, base: Candidate | None) -> Dsn:
         if base is not None and base.build.id == build:
@@ -191,29 +197,66 @@ class Builder:
         applied = base.applied if base else []
         return builds.begin(self._control, build, self._run.id, applied, self._shape(), template)
 
-    def _migrate(self, build: str, dsn: Dsn, base: Candidate | None) -> Message:
-        job: Job = {
-            "environ": self._settings.environ_for(dsn),
+    def _migrate(self, build: str, dsn: Dsn, base: Candidate | None) -> dict[str, Message]:
+        """Return what each environment's child says, in order; compared when all are applied."""
+        self._run.note("migrating", source=", ".join(str(it) for it in self._sources))
+        self._run_count = 0
+        names = source.names(self._sources)
+        results: dict[str, Message] = {}
+        with contextlib.ExitStack() as running:
+            started = {
+                name: running.enter_context(contextlib.closing(self._child(one)))
+                for name, one in zip(names, self._sources, strict=True)
+            }
+            for name, one in zip(names, self._sources, strict=True):
+                job = self._job(build, dsn, base, name, one, results)
+                with _naming(name):
+                    results[name] = started[name].migrate(job, self._follow, _import_sqlalchemy)
+            for name in names[:-1]:
+                others = [results[it]["tables"] for it in names if it != name]
+                with _naming(name):
+                    results[name] |= _of_comparison(started[name].compare(others, self._follow))
+        return results
+
+    def _job(
+        self,
+        build: str,
+        dsn: Dsn,
+        base: Candidate | None,
+        name: str,
+        one: Source,
+        before: dict[str, Message],
+    ) -> Job:
+        number, settings = len(before), self._settings
+        is_last = number == len(self._sources) - 1
+        others = [it["tables"] for it in before.values()] if len(self._sources) > 1 else None
+        return {
+            "environ": settings.environ_for(dsn),
             "dsn": dsn.as_record(),
             "events": self._control.dsn.as_record(),
             "run": self._run.id,
             "build": build,
-            "root": str(self._settings.root) if self._settings.resume else "",
-            "configured": base.configured if base else None,
-            "source": self._source.as_record(),
-            "target": self._settings.target,
-            "check": self._settings.check != "off",
+            "environment": name,
+            "root": str(settings.root),
+            "is_kept": settings.resume,
+            "configured": base.configured.get(name) if base else None,
+            "source": one.as_record(),
+            "target": settings.target[number % len(settings.target)],
+            "x": settings.x,
+            "attributes": [(it.name, it.value) for it in settings.attributes],
+            "driver": settings.driver,
+            "before": settings.before if base is None and number == 0 else (),
+            "helpers": settings.before,
+            "within": settings.within,
+            "others": others,
+            "check": settings.check != "off",
+            "is_checked_later": not is_last,
         }
-        self._run.note("migrating", source=str(self._source))
-        self._run_count = 0
-        with contextlib.closing(self._child()) as child:
-            return child.migrate(job, self._follow, meanwhile=_import_sqlalchemy)
 
     def _follow(self, message: Message) -> None:
-        if message["type"] in ("plan", "started", "done"):
-            self._run_count += message["type"] == "done"
-            facts = {key: value for key, value in message.items() if key != "type"}
-            self._run.note(message["type"], **facts)
+        self._run_count += message["type"] == "done"
+        facts = {key: value for key, value in message.items() if key != "type"}
+        self._run.note(message["type"], **facts)
 
     def _judge(self, facts: dict[str, Any]) -> None:
         check = self._settings.check
@@ -226,15 +269,53 @@ class Builder:
 
     def _shape(self) -> dict[str, str]:
         """Return what shapes a schema besides the project's files."""
-        env = self._settings.env
+        env, settings = self._settings.env, self._settings
         return {
             "pytest-dbmigrate": __version__,
             "the server": self._server.release,
             "Python": ".".join(str(part) for part in sys.version_info[:2]),
             **{name: _version(name) for name in ("alembic", "sqlalchemy")},
-            "dbmigrate_target": self._settings.target,
-            "dbmigrate_env": ", ".join(f"{it.name}={it.template}" for it in env) or "not set",
+            "dbmigrate_target": _listed(" ".join(it) for it in settings.target),
+            "dbmigrate_env": _listed(f"{it.name}={it.template}" for it in env),
+            "dbmigrate_alembic": _listed(str(it) for it in self._sources),
+            "dbmigrate_x": _listed(settings.x),
+            "dbmigrate_attributes": _listed(f"{it.name}={it.value}" for it in settings.attributes),
+            "dbmigrate_driver": settings.driver or "not set",
+            "dbmigrate_before": _listed(settings.before),
+            "dbmigrate_within": settings.within or "not set",
         }
+
+
+def _listed(lines: Iterable[str]) -> str:
+    return ", ".join(lines) or "not set"
+
+
+@contextlib.contextmanager
+def _naming(environment: str) -> Iterator[None]:
+    """Let an error say which of several environments it is about."""
+    try:
+        yield
+    except MigrationError as error:
+        if not environment:
+            raise
+        raise replace(error, tried=(f"environment {environment}", *error.tried)) from error
+
+
+def _of_comparison(message: Message) -> Message:
+    return {"differences": message["differences"], "unchecked": message["unchecked"]}
+
+
+def _compared(results: dict[str, Message]) -> dict[str, Any]:
+    """Return what the comparisons of all environments come to: each difference once."""
+    found = [it for result in results.values() for it in result["differences"]]
+    unchecked = {name: it["unchecked"] for name, it in results.items() if it["unchecked"]}
+    reasons = [f"{name}: {it}" if name else it for name, it in unchecked.items()]
+    is_same = len(set(unchecked.values())) == 1 and len(unchecked) == len(results)
+    return {
+        "heads": [head for result in results.values() for head in result["heads"]],
+        "differences": [it for number, it in enumerate(found) if it not in found[:number]],
+        "unchecked": next(iter(unchecked.values())) if is_same else "; ".join(reasons),
+    }
 
 
 def _is(build: Build, base: Candidate | None) -> bool:

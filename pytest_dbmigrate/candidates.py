@@ -24,15 +24,16 @@ from pytest_dbmigrate.migrations.fingerprint import Files
 
 @dataclass(frozen=True)
 class Candidate:
-    """A build to go on from: what is applied in it, in order, and what env.py had configured.
+    """A build to go on from: what is applied in it, in order.
 
+    `configured` is what each environment's env.py had configured, as far as the build came;
     `recovered` are revisions that were committed and whose end nobody could write down;
     `unfinished` is what was cut short or failed after them.
     """
 
     build: Build
     applied: list[dict[str, Any]]
-    configured: dict[str, Any]
+    configured: dict[str, dict[str, Any]]
     recovered: list[Entry] = field(default_factory=list)
     unfinished: state.RevisionState | None = None
 
@@ -93,11 +94,12 @@ def _judge(
     if changed:
         raise Unusable(changed)
     configured = events.configured(history, build.id)
-    if configured is None:
+    if not configured:
         raise Unusable("")  # it never came to its first revision
-    edited = fingerprint.edited(configured["common"], files)
-    if edited:
-        raise Unusable(f"{Path(edited).name} was edited")
+    for facts in configured.values():
+        edited = fingerprint.edited(facts["common"], files)
+        if edited:
+            raise Unusable(f"{Path(edited).name} was edited")
     candidate = _progress(build, configured, control, history)
     for revision in candidate.applied:
         _need_same(revision, files)
@@ -117,7 +119,7 @@ def _need_same(revision: dict[str, Any], files: Files) -> None:
 
 
 def _progress(
-    build: Build, configured: dict[str, Any], control: Control, history: Connection
+    build: Build, configured: dict[str, dict[str, Any]], control: Control, history: Connection
 ) -> Candidate:
     template = control.is_sealed(names.template(build.id))
     entries = events.read(history, build.id)
@@ -134,13 +136,21 @@ def _progress(
 
 
 def _cut_short(
-    build: Build, configured: dict[str, Any], entries: list[Entry], control: Control
+    build: Build, configured: dict[str, dict[str, Any]], entries: list[Entry], control: Control
 ) -> Candidate:
     """Return what is in effect of a build whose owner is dead, once nothing works on it."""
     scratch = names.scratch(build.id)
     control.disconnect(scratch)
-    heads = version_table(control.dsn.at(scratch), configured)
-    done = state.applied(entries, heads)
+    candidate = Candidate(build, [*build.base], configured)
+    for environment, facts in configured.items():
+        own = [it for it in entries if it.environment == environment]
+        done = state.applied(own, version_table(control.dsn.at(scratch), facts))
+        candidate = _with(candidate, own, done)
+    return candidate
+
+
+def _with(candidate: Candidate, entries: list[Entry], done: list[str]) -> Candidate:
+    """Return the candidate with what the events of one more environment come to."""
     beyond = state.beyond_rollback(entries, done)
     if beyond:
         raise Unusable(f"{_label(beyond, entries)} was cut short outside of a transaction")
@@ -151,11 +161,11 @@ def _cut_short(
     ]
     unfinished = [it for it in folded.values() if it.state in ("stuck", "failed")]
     return Candidate(
-        build,
-        [*build.base, *records(entries, done)],
-        configured,
-        recovered,
-        unfinished[-1] if unfinished else None,
+        candidate.build,
+        [*candidate.applied, *records(entries, done)],
+        candidate.configured,
+        [*candidate.recovered, *recovered],
+        unfinished[-1] if unfinished else candidate.unfinished,
     )
 
 
@@ -172,6 +182,7 @@ def records(entries: list[Entry], done: list[str]) -> list[dict[str, Any]]:
     return [
         {
             "revision": revision,
+            "environment": latest[revision].environment,
             "file": next(iter(latest[revision].event.sources)),
             "sources": latest[revision].event.sources,
             "at": latest[revision].at.isoformat(),

@@ -1,4 +1,4 @@
-"""The conductor inside the migration child: joins Alembic's run, the history and the check.
+"""The migration child's main: what it is told on standard input, and what it answers.
 
 The scripts run in a process of their own, because env.py imports the application:
 in the tests' process that would bind the application's engine to the wrong database,
@@ -12,19 +12,14 @@ import json
 import os
 import sys
 import threading
-import time
+from collections.abc import Iterator
+from functools import partial
+from queue import SimpleQueue
 from typing import IO, Any
 
-import psycopg
-
-from pytest_dbmigrate.databases.connection import connect
-from pytest_dbmigrate.dsn import Dsn, redact
-from pytest_dbmigrate.errors import DbmigrateError, MigrationError, as_record
-from pytest_dbmigrate.migrations import alembic, failure, versions
-from pytest_dbmigrate.migrations.events import EventLog
-from pytest_dbmigrate.migrations.messages import Job, Message, send
-from pytest_dbmigrate.migrations.sources import Sources
-from pytest_dbmigrate.schema import expected
+from pytest_dbmigrate.errors import DbmigrateError, as_record
+from pytest_dbmigrate.migrations.messages import Message, send
+from pytest_dbmigrate.work import Work, look
 
 _ORPHANED = 3  # exit status
 
@@ -39,108 +34,36 @@ def main(results: int) -> None:
         return  # there was nothing to do after all
     job: Any = json.loads(line)
     os.environ.update(job.get("environ", {}))
-    threading.Thread(target=_end_with_parent, args=(_taken_stdin(),), daemon=True).start()
+    later: SimpleQueue[Any] = SimpleQueue()
+    threading.Thread(target=_listen, args=(_taken_stdin(), later), daemon=True).start()
     _keep_from_children(results)
     with open(results, "w", encoding="utf-8") as stream:
         try:
-            message = _look(job) if "look" in job else _work(job, stream)
+            for message in _messages(job, stream, later):
+                sys.stdout.flush()
+                sys.stderr.flush()
+                send(stream, message)
         except DbmigrateError as error:
-            message = {"type": "error", "error": as_record(error)}
-        sys.stdout.flush()
-        sys.stderr.flush()
-        send(stream, message)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            send(stream, {"type": "error", "error": as_record(error)})
     gc.disable()  # the end of the process frees all at once; collecting first took 0.2 s
     gc.freeze()
 
 
-def _look(job: dict[str, Any]) -> Message:
-    """Return the revisions that the scripts know, without running env.py."""
-    source = job["source"]
-    nowhere = Dsn("127.0.0.1", 1, "", "", "")
-    config = alembic.configuration(source["ini"], source["toml"], nowhere, job["target"])
-    try:
-        return {"type": "scripts", "scripts": alembic.listing(config)}
-    except DbmigrateError:
-        raise
-    except BaseException as error:
-        raise failure.of_environment(error, None) from error
+def _messages(job: Any, stream: IO[str], later: SimpleQueue[Any]) -> Iterator[Message]:
+    """Yield the answer to the job, and to what is asked after it."""
+    if "look" in job:
+        yield look(job["source"], job["root"], job["within"])
+        return
+    work = Work(job, partial(_notify, stream))
+    yield work.upgrade()
+    if job["is_checked_later"]:
+        yield work.compare(later.get())
 
 
-def _work(job: Job, stream: IO[str]) -> Message:
-    dsn = Dsn.from_record(job["dsn"])
-    upgrade: alembic.Upgrade | None = None
-    result: Message = {"type": "result", "heads": [], "differences": [], "unchecked": ""}
-
-    def notify(kind: Any, **facts: Any) -> None:
-        send(stream, {"type": kind, **facts})  # type: ignore[typeddict-item]
-
-    def check(*context: Any) -> None:
-        off = "" if job["check"] else "dbmigrate_check is off"
-        result["unchecked"] = off or expected.why_not(*context[1:])
-        if not result["unchecked"]:
-            began = time.monotonic()
-            try:
-                found = expected.differences(*context)
-            except Exception as error:
-                raise failure.of_comparison(error) from error
-            result["differences"] = [item.as_record() for item in found]
-            result["seconds"] = time.monotonic() - began
-
-    with connect(Dsn.from_record(job["events"])) as history:
-        try:
-            source = job["source"]
-            config = alembic.configuration(source["ini"], source["toml"], dsn, job["target"])
-            events = EventLog(history, job["run"], job["build"])
-            events.own()
-            sources = Sources(job["root"]) if job["root"] else None
-            upgrade = alembic.Upgrade(
-                config, dsn, job["target"], events, notify, check, sources, job["configured"]
-            )
-            upgrade.run()
-        except DbmigrateError:
-            raise
-        except BaseException as error:  # env.py may raise SystemExit, too
-            raise _explained(error, dsn, upgrade) from error
-    result["heads"] = list(_heads(dsn, upgrade))
-    _need_heads(upgrade, result["heads"])
-    if sources:
-        result["manifest"] = _manifest(sources, upgrade, job)
-    return result
-
-
-def _manifest(sources: Sources, upgrade: alembic.Upgrade, job: Job) -> dict[str, Any]:
-    given = [job["source"]["ini"], job["source"]["toml"], upgrade.script.env_py_location]
-    others = [os.path.realpath(path) for path in given if path]
-    return sources.manifest(alembic.scripts_of(upgrade.script), others)
-
-
-def _explained(error: BaseException, dsn: Dsn, upgrade: alembic.Upgrade | None) -> DbmigrateError:
-    if upgrade is None or upgrade.current is None:
-        return failure.of_environment(error, upgrade)
-    try:
-        explained = failure.of_revision(error, upgrade, _heads(dsn, upgrade))
-        upgrade.fail(redact(explained.message, dsn.password))
-    except psycopg.OperationalError:  # nobody is there to write it down
-        return failure.of_lost_server(error, upgrade)
-    return explained
-
-
-def _heads(dsn: Dsn, upgrade: alembic.Upgrade) -> tuple[str, ...]:
-    """Return what the version table of our database says, whatever env.py did."""
-    table, schema = upgrade.version_table
-    with psycopg.connect(dsn.conninfo(), autocommit=True) as connection:
-        return versions.heads(connection, table, schema or upgrade.schema)
-
-
-def _need_heads(upgrade: alembic.Upgrade, heads: list[str]) -> None:
-    if upgrade.done and not heads:
-        table, schema = upgrade.version_table
-        raise MigrationError(
-            f"the migrations ran, but version table {f'{schema}.' if schema else ''}{table} "
-            "in the database prepared for them is empty",
-            tried=(f"running env.py once, which applied {', '.join(upgrade.done[-3:])}",),
-            todo=("let env.py commit what it runs, on the connection it gives Alembic",),
-        )
+def _notify(stream: IO[str], kind: Any, **facts: Any) -> None:
+    send(stream, {"type": kind, **facts})  # type: ignore[typeddict-item]
 
 
 def _taken_stdin() -> int:
@@ -158,9 +81,15 @@ def _keep_from_children(results: int) -> None:
     os.register_at_fork(after_in_child=lambda: os.close(results))
 
 
-def _end_with_parent(pipe: int) -> None:
-    """End this process when the parent closes its end of standard input, however it ends."""
-    # not sys.stdin.read(): the interpreter could not end while a thread waits in there
-    while os.read(pipe, 1):
-        pass
+def _listen(pipe: int, later: SimpleQueue[Any]) -> None:
+    """Hand over what else the parent says, a line of JSON each.
+
+    This process ends when the parent closes its end of standard input, however it ends.
+    """
+    # not sys.stdin: the interpreter could not end while a thread waits in there
+    said = b""
+    while more := os.read(pipe, 65536):
+        *lines, said = (said + more).split(b"\n")
+        for line in lines:
+            later.put(json.loads(line))
     os._exit(_ORPHANED)

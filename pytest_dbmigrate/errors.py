@@ -114,14 +114,13 @@ class StaleStateError(MigrationError):
 
 
 @dataclass(eq=False)
-class RevisionError(MigrationError):
-    """One revision failed.
+class ScriptError(MigrationError):
+    """Something of the project's that changes the schema failed.
 
     `line` counts from 1; `position` is the place in `statement` the server
     complains of, in characters from 1, or 0 where it names none.
     """
 
-    revision: str = ""
     file: str = ""
     line: int = 0
     statement: str = ""
@@ -129,8 +128,6 @@ class RevisionError(MigrationError):
     message: str = ""
     detail: str = ""
     hint: str = ""
-    applied: tuple[str, ...] = ()
-    pending: int = 0
 
     def facts(self) -> list[str]:
         """Return the place, the statement, and what the server said of it."""
@@ -141,8 +138,20 @@ class RevisionError(MigrationError):
             *_labelled("server" if self.statement else "error", tuple(self.message.splitlines())),
             *_labelled("detail", tuple(self.detail.splitlines())),
             *_labelled("hint", tuple(self.hint.splitlines())),
-            *_labelled("left applied", (self._left_applied(),)),
         ]
+
+
+@dataclass(eq=False)
+class RevisionError(ScriptError):
+    """One revision failed; `applied` are the heads that are left, `pending` what is not run."""
+
+    revision: str = ""
+    applied: tuple[str, ...] = ()
+    pending: int = 0
+
+    def facts(self) -> list[str]:
+        """Return what is known of the script, and what is left applied."""
+        return [*super().facts(), *_labelled("left applied", (self._left_applied(),))]
 
     def _left_applied(self) -> str:
         applied = f"up to {', '.join(self.applied)}" if self.applied else "nothing"

@@ -189,7 +189,7 @@ class Session:
         from pytest_dbmigrate.migrations import source
 
         found = source.find(self.settings.alembic, self._folders)
-        child = _Ahead(found.folder)
+        child = _Ahead(found)
         if self._needs_child() and self.run.claim(_CHILD):
             child.start()
         try:
@@ -208,7 +208,7 @@ class Session:
         """Whether the migrations are sure to be run: nothing is kept to be looked at first."""
         return not (self.settings.resume and Kept.of(self.settings.root).read())
 
-    def _open_on(self, server: Server, found: Source, child: _Ahead) -> _Opened:
+    def _open_on(self, server: Server, found: tuple[Source, ...], child: _Ahead) -> _Opened:
         from pytest_dbmigrate.build import Builder
         from pytest_dbmigrate.databases import template
         from pytest_dbmigrate.databases.control import Control
@@ -260,27 +260,25 @@ class Session:
 
 
 class _Ahead:
-    """The migration child, which may be started before there is a job for it."""
+    """The migration children, which may be started before there is a job for them."""
 
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
-        self._child: Child | None = None
+    def __init__(self, sources: tuple[Source, ...]) -> None:
+        self._sources = sources
+        self._children: dict[Source, Child] = {}
 
     def start(self) -> None:
-        """Start it, to import what it needs while the server comes up."""
+        """Start one for each environment, to import what it needs while the server comes up."""
         from pytest_dbmigrate.migrations.migrator import Child
 
-        self._child = Child(self._folder)
+        self._children = {one: Child(one.folder) for one in self._sources}
 
-    def take(self) -> Child:
-        """Return the child; the caller closes it, and the next call starts another."""
-        if self._child is None:
-            self.start()
-        child, self._child = self._child, None
-        assert child is not None
-        return child
+    def take(self, source: Source) -> Child:
+        """Return an environment's child; the caller closes it, and the next call starts another."""
+        from pytest_dbmigrate.migrations.migrator import Child
+
+        return self._children.pop(source, None) or Child(source.folder)
 
     def close(self) -> None:
-        """End a child that nobody has taken."""
-        if self._child is not None:
-            self._child.close()
+        """End the children that nobody has taken."""
+        for child in self._children.values():
+            child.close()

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pytest_dbmigrate import lines
+
 if TYPE_CHECKING:
     from pytest_dbmigrate.dsn import Dsn
 
@@ -33,6 +35,7 @@ class Spec:
     kind: Kind = "text"
     metavar: str = ""
     has_option: bool = True
+    place: Callable[[str, tuple[Path, ...]], str] | None = None
 
     @property
     def option(self) -> str:
@@ -120,13 +123,13 @@ class EnvVariable:
                 raise ValueError(f"{line!r} has a scheme that is not postgresql or postgresql+...")
         return cls(name, template)
 
-    def value(self, dsn: Dsn) -> str:
-        """Return the variable's value for a database."""
+    def value(self, dsn: Dsn, usual: str = "") -> str:
+        """Return the variable's value for a database; `usual` is the driver of `{url}`."""
 
         def fill(match: re.Match[str]) -> str:
             part, scheme = match.groups()
             if part == "url":
-                wanted, _, driver = (scheme or "postgresql").partition("+")
+                wanted, _, driver = (scheme or f"postgresql+{usual}").partition("+")
                 return wanted + dsn.url(driver)[len("postgresql") :]
             return str(dsn.dbname if part == "database" else getattr(dsn, part))
 
@@ -183,17 +186,64 @@ SPECS: tuple[Spec, ...] = (
     ),
     Spec(
         "alembic",
-        "",
-        "the Alembic configuration: an .ini file or a pyproject.toml "
-        "(found beside the tests' root if not given)",
-        metavar="FILE",
+        (),
+        "the Alembic environments, a line each, applied in this order: an .ini file or a "
+        "pyproject.toml, file.ini:section, a folder of scripts (or package:folder), or "
+        "module:function that returns a Config (found beside the tests' root if not given)",
+        kind="lines",
+        metavar="ENVIRONMENT",
+        place=lines.environment,
     ),
     Spec(
         "target",
-        "head",
-        "the revision to migrate to: head, heads, or a revision's id",
+        (("head",),),
+        "the revisions to migrate to: head, heads, main@head or ids, with spaces between "
+        "several; one line for all environments, or a line for each",
+        lines.targets,
+        kind="lines",
+        metavar="REVISIONS",
+    ),
+    Spec(
+        "x",
+        (),
+        "arguments that env.py finds with context.get_x_argument(), a line each: name=value",
+        lines.x_argument,
+        kind="lines",
+        metavar="NAME=VALUE",
+    ),
+    Spec(
+        "attributes",
+        (),
+        "what env.py finds in config.attributes, a line each: connection = {connection}, "
+        "engine = {engine}, true, false, or a text",
+        lines.attribute,
+        kind="lines",
+        has_option=False,
+    ),
+    Spec(
+        "driver",
+        "",
+        "the driver in sqlalchemy.url and in {url}: psycopg, psycopg2, asyncpg ... "
+        "(the one that the Alembic configuration names if not given)",
         _word,
-        metavar="REVISION",
+        metavar="NAME",
+    ),
+    Spec(
+        "before",
+        (),
+        "what is run before the first revision, a line each: an .sql file, an SQL statement, "
+        "or module:function, which is called with a Connection of SQLAlchemy",
+        kind="lines",
+        has_option=False,
+        place=lines.step,
+    ),
+    Spec(
+        "within",
+        "",
+        "module:function that the migrations are run within: one that returns a context "
+        "manager (app.app_context()), or one that is given the work to call",
+        lines.reference,
+        metavar="MODULE:FUNCTION",
     ),
     Spec(
         "image",
@@ -260,8 +310,13 @@ class Settings:
     resume: bool
     keep: str
     check: str
-    alembic: str
-    target: str
+    alembic: tuple[str, ...]
+    target: tuple[tuple[str, ...], ...]
+    x: tuple[str, ...]
+    attributes: tuple[lines.Attribute, ...]
+    driver: str
+    before: tuple[str, ...]
+    within: str
     image: str
     compose_file: str
     compose_service: str
@@ -281,7 +336,7 @@ class Settings:
 
     def environ_for(self, dsn: Dsn) -> dict[str, str]:
         """Return the environment variables that carry the address of a database."""
-        return {variable.name: variable.value(dsn) for variable in self.env}
+        return {variable.name: variable.value(dsn, self.driver) for variable in self.env}
 
 
 def resolve(
@@ -310,9 +365,10 @@ def resolve(
         )
         source, spelled, given, folder = next(item for item in said if item[2] is not None)
         sources[spec.name] = source  # type: ignore[assignment]  # the literals above
-        value = given if source == "default" else _parsed(spec, spelled, given)
+        base = folder or root
+        value = given if source == "default" else _parsed(spec, spelled, given, (base, root))
         if spec.metavar in ("FILE", "FOLDER") and value:
-            value = _existing(spec, spelled, (folder or root) / value)
+            value = _existing(spec, spelled, base / value)
         values[spec.name] = value
     settings = Settings(root=root, **values, sources=sources)
     _refuse_contradictions(settings)
@@ -338,11 +394,16 @@ def _refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> No
             )
 
 
-def _parsed(spec: Spec, spelled: str, given: Any) -> Any:
+def _parsed(spec: Spec, spelled: str, given: Any, folders: tuple[Path, ...]) -> Any:
     try:
         if spec.kind == "lines":
-            lines = given.splitlines() if isinstance(given, str) else given
-            return tuple(spec.parse(line) for line in lines if line.strip())
+            texts = given.splitlines() if isinstance(given, str) else given
+            texts = [text.strip() for text in texts if text.strip()]
+            if spec.place is not None:
+                return tuple(spec.place(text, folders) for text in texts)
+            if spec.default and not texts:
+                spec.parse("")
+            return tuple(spec.parse(text) for text in texts)
         if not isinstance(given, str):
             given = str(given)
         if spec.kind == "text" and not given.strip() and not spec.default:
@@ -373,6 +434,7 @@ def _existing(spec: Spec, spelled: str, path: Path) -> str:
 
 
 def _refuse_contradictions(settings: Settings) -> None:
+    _refuse_odd_targets(settings)
     if not (settings.env or settings.compose_service or "://" in settings.server):
         return
     from pytest_dbmigrate.dsn import Dsn
@@ -400,12 +462,34 @@ def _refuse_contradictions(settings: Settings) -> None:
             )
 
 
+def _refuse_odd_targets(settings: Settings) -> None:
+    count, environments = len(settings.target), len(settings.alembic) or 1
+    if count not in (1, environments):
+        from pytest_dbmigrate.errors import SettingError
+
+        raise SettingError(
+            f"dbmigrate_target has {count} lines for "
+            f"{environments} {'environment' if environments == 1 else 'environments'}",
+            todo=("give one line for all of them, or a line for each line of dbmigrate_alembic",),
+        )
+
+
 def _shown(value: Any) -> str:
     if isinstance(value, tuple):
-        return ",".join(variable.name for variable in value)
+        return ",".join(_named(item) for item in value)
     text = str(value)
     if "@" not in text and "=" not in text:
         return text
     from pytest_dbmigrate.dsn import redact
 
     return redact(text)
+
+
+def _named(line: Any) -> str:
+    """Return a line of a setting in short."""
+    if isinstance(line, tuple):
+        return " ".join(line)
+    if not isinstance(line, str):
+        return str(line.name)
+    words = _shown(line).split()
+    return " ".join(words[:2]) + (" ..." if len(words) > 2 else "")  # of an SQL statement

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from pytest_dbmigrate import __version__, candidates
 from pytest_dbmigrate.databases import builds, home, names
@@ -14,7 +14,9 @@ from pytest_dbmigrate.databases.builds import Build
 from pytest_dbmigrate.databases.connection import connect
 from pytest_dbmigrate.dsn import Dsn
 from pytest_dbmigrate.errors import DatabaseError, ServerError
+from pytest_dbmigrate.lines import BEFORE, label
 from pytest_dbmigrate.migrations import events, migrator, source, state
+from pytest_dbmigrate.migrations.events import Entry
 from pytest_dbmigrate.migrations.state import State
 from pytest_dbmigrate.servers import keep, run
 from pytest_dbmigrate.servers.base import Server
@@ -24,7 +26,10 @@ from pytest_dbmigrate.settings import Settings
 
 @dataclass(frozen=True)
 class Line:
-    """One revision: its state, when it came to it, how many seconds it took, by which run."""
+    """One revision: its state, when it came to it, how many seconds it took, by which run.
+
+    `environment` is empty where there is just one.
+    """
 
     revision: str
     doc: str
@@ -32,6 +37,10 @@ class Line:
     at: datetime | None = None
     seconds: float | None = None
     run: str = ""
+    environment: str = ""
+
+
+Key: TypeAlias = tuple[str, str]  # environment and revision
 
 
 def lines(settings: Settings, folders: tuple[Path, ...]) -> tuple[str, list[Line]]:
@@ -87,51 +96,71 @@ def stop(kept: Kept) -> str:
     return f"ended and removed: {what}"
 
 
-def _scripts(settings: Settings, folders: tuple[Path, ...]) -> list[dict[str, str]]:
+def _scripts(settings: Settings, folders: tuple[Path, ...]) -> list[Line]:
+    """Return what there is to be applied, in its order, all of it pending."""
     found = source.find(settings.alembic, folders)
-    with contextlib.closing(migrator.Child(found.folder)) as child:
-        return child.scripts(found.as_record(), settings.target)
+    steps = [Line(label(step), "", "pending", environment=BEFORE) for step in settings.before]
+    for one, name in zip(found, source.names(found), strict=True):
+        with contextlib.closing(migrator.Child(one.folder)) as child:
+            known = child.scripts(one.as_record(), str(settings.root), settings.within)
+        steps += [Line(it["revision"], it["doc"], "pending", environment=name) for it in known]
+    return steps
 
 
-def _of_latest(server: Server, project: str) -> dict[str, Line]:
+def _of_latest(server: Server, project: str) -> dict[Key, Line]:
     """Return the lines of the build that was worked on or used last, by revision."""
     with contextlib.closing(connect(server.dsn.at(names.control(project)))) as connection:
         latest = next(iter(builds.every(connection)), None)
         return _of(latest, connection, server.dsn) if latest else {}
 
 
-def _of(build: Build, history: events.Connection, dsn: Dsn) -> dict[str, Line]:
-    if build.sealed is not None:
-        return {it["revision"]: _based(it) for it in build.sealed["applied"]}
+def _of(build: Build, history: events.Connection, dsn: Dsn) -> dict[Key, Line]:
     entries = events.read(history, build.id)
     owned = events.is_owned(history, build.id)
+    found = _folded([it for it in entries if it.environment == BEFORE], None, owned=owned)
+    if build.sealed is not None:
+        return found | _of_records(build.sealed["applied"])
+    found |= _of_records(build.base)
     configured = events.configured(history, build.id)
-    applied = None
-    if configured is not None:
-        with contextlib.suppress(DatabaseError):  # it is just being made, or gone
-            scratch = dsn.at(names.scratch(build.id))
-            applied = state.applied(entries, candidates.version_table(scratch, configured))
+    for name in dict.fromkeys(it.environment for it in entries if it.environment != BEFORE):
+        applied = None
+        own = [it for it in entries if it.environment == name]
+        if name in configured:
+            with contextlib.suppress(DatabaseError):  # it is just being made, or gone
+                scratch = dsn.at(names.scratch(build.id))
+                applied = state.applied(own, candidates.version_table(scratch, configured[name]))
+        found |= _folded(own, applied, owned=owned)
+    return found
+
+
+def _folded(entries: list[Entry], applied: list[str] | None, *, owned: bool) -> dict[Key, Line]:
     folded = state.fold(entries, applied=applied, owner_lives=owned)
-    own = {
-        name: Line(name, "", it.state, it.entry.at, it.entry.event.seconds, it.entry.run)
-        for name, it in folded.items()
-        if it.entry is not None
-    }
-    return {**{it["revision"]: _based(it) for it in build.base}, **own}
+    told = [(it.state, it.entry) for it in folded.values() if it.entry is not None]
+    return {
+        (entry.environment, entry.event.revision): Line(
+            entry.event.revision, "", what, entry.at, entry.event.seconds, entry.run,
+            entry.environment,
+        )
+        for what, entry in told
+    }  # fmt: skip
+
+
+def _of_records(records: list[dict[str, Any]]) -> dict[Key, Line]:
+    return {(it["environment"], it["revision"]): _based(it) for it in records}
 
 
 def _based(record: dict[str, Any]) -> Line:
     at = datetime.fromisoformat(record["at"])
-    return Line(record["revision"], "", "done", at, record["seconds"], record["run"])
+    return Line(
+        record["revision"], "", "done", at, record["seconds"], record["run"], record["environment"]
+    )
 
 
-def _joined(known: list[dict[str, str]], found: dict[str, Line]) -> list[Line]:
-    told = [
-        Line(**{**vars(found[it["revision"]]), "doc": it["doc"]})
-        if it["revision"] in found
-        else Line(it["revision"], it["doc"], "pending")
-        for it in known
+def _joined(known: list[Line], found: dict[Key, Line]) -> list[Line]:
+    """Return the lines that are known, each with what was found of it, then the others."""
+    scripts = {(it.environment, it.revision): it for it in known}
+    told = [replace(found.get(key, line), doc=line.doc) for key, line in scripts.items()]
+    unknown = [
+        replace(line, doc="(no script)") for key, line in found.items() if key not in scripts
     ]
-    names = {it["revision"] for it in known}
-    unknown = [line for name, line in found.items() if name not in names]
-    return [*told, *(Line(**{**vars(it), "doc": "(no script)"}) for it in unknown)]
+    return [*told, *unknown]

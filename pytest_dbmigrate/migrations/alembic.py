@@ -7,17 +7,15 @@ surrounds a revision: the event before it, the event after its commit.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import hashlib
-import inspect
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alembic import command
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, MigrationStep
@@ -37,40 +35,10 @@ HAND_OVER = (
     "let env.py take its URL from config.get_main_option('sqlalchemy.url'),",
     "or name the environment variable it reads in dbmigrate_env",
 )
-_PLACEHOLDER = "driver://"  # what `alembic init` writes
 
 
-def configuration(ini: str, toml: str, dsn: Dsn, target: str) -> Config:
-    """Return the project's configuration, its `sqlalchemy.url` pointed at `dsn`.
-
-    The URL's driver is the one the project configured, psycopg where it named none.
-    Raises `MigrationError` if this Alembic cannot read a pyproject.toml.
-    """
-    options = argparse.Namespace(
-        x=[], name=None, raiseerr=False, sql=False, tag=None, revision=target,
-        cmd=(command.upgrade, ["revision"], ["sql", "tag"]),
-    )  # fmt: skip
-    keywords: dict[str, Any] = {"cmd_opts": options}
-    if toml and "toml_file" in inspect.signature(Config.__init__).parameters:
-        keywords["toml_file"] = toml
-    elif toml and not ini:
-        raise MigrationError(
-            "this Alembic does not read pyproject.toml",
-            tried=(toml,),
-            todo=("install Alembic 1.16 or newer, or use an alembic.ini",),
-        )
-    config = Config(ini or None, **keywords)
-    # raw: what it interpolates may be set by env.py only
-    section = config.config_ini_section
-    given = config.file_config.get(section, "sqlalchemy.url", raw=True, fallback="")
-    scheme = given.partition("://")[0]
-    driver = scheme.partition("+")[2] if not given.startswith(_PLACEHOLDER) else ""
-    config.set_main_option("sqlalchemy.url", dsn.url(driver or "psycopg").replace("%", "%%"))
-    return config
-
-
-def target_of(script: ScriptDirectory, target: str) -> str:
-    """Return the target as Alembic names it.
+def target_of(script: ScriptDirectory, target: tuple[str, ...]) -> str | tuple[str, ...]:
+    """Return the target as Alembic takes it.
 
     Raises `MigrationError` for several heads, and for a gap in the chain of revisions.
     """
@@ -82,7 +50,7 @@ def target_of(script: ScriptDirectory, target: str) -> str:
             tried=(f"reading the scripts in {script.dir}",),
             todo=(f"restore it, or mend the script that has down_revision = {gap.args[0]!r}",),
         ) from gap
-    if target == "head" and len(heads) > 1:
+    if target == ("head",) and len(heads) > 1:
         raise MigrationError(
             f"the migrations have {len(heads)} heads: {', '.join(sorted(heads))}",
             todo=(
@@ -90,26 +58,36 @@ def target_of(script: ScriptDirectory, target: str) -> str:
                 "or migrate to all of them: dbmigrate_target = heads",
             ),
         )
-    return target
+    return target[0] if len(target) == 1 else target
+
+
+@dataclass(frozen=True)
+class Record:
+    """What makes an upgrade one that may be resumed: its `sources` are written down.
+
+    `configured` is what env.py had told Alembic when the database was last migrated, if it
+    was; `helpers` are modules of the project that have a part in it besides env.py; `tables`
+    is what is known by now of the tables that the environment makes.
+    """
+
+    sources: Sources
+    configured: dict[str, Any] | None = None
+    helpers: Sequence[str] = ()
+    tables: dict[str, Any] | None = None
 
 
 class Upgrade:
-    """One upgrade of one database: its plan, where it stands, what env.py gave Alembic.
-
-    With `sources` it is one that may be resumed: what its revisions are made of is recorded.
-    `configured` is what env.py had told Alembic when the database was last migrated, if it was.
-    """
+    """One upgrade of one database: its plan, where it stands, what env.py gave Alembic."""
 
     def __init__(
         self,
         config: Config,
         dsn: Dsn,
-        target: str,
+        target: tuple[str, ...],
         events: EventLog,
         notify: Notify,
         check: Check,
-        sources: Sources | None = None,
-        configured: dict[str, Any] | None = None,
+        record: Record | None = None,
     ) -> None:
         self.script = ScriptDirectory.from_config(config)
         self.current: MigrationStep | None = None
@@ -117,15 +95,18 @@ class Upgrade:
         self.total = 0
         self.version_table: tuple[str, str | None] = ("alembic_version", None)
         self.schema: str | None = None  # where it is if env.py does not name one
+        self.reached: dict[tuple[str, str | None], set[str]] = {}  # by version table
         self.is_verified = False
+        self.is_reading = False  # the scripts
+        self.raised: BaseException | None = None  # by a revision
         self._config = config
         self._dsn = dsn
-        self._target = target_of(self.script, target)
+        self._target = target
         self._events = events
         self._notify = notify
         self._check = check
-        self._sources = sources
-        self._configured = configured
+        self._record = record
+        self._sources = record.sources if record else None
         self._began = 0.0
         self._checksum = ""
         self._opened = 0
@@ -141,9 +122,10 @@ class Upgrade:
             fn=self.steps,
             as_sql=False,
             starting_rev=None,
-            destination_rev=self._target,
+            destination_rev=self._target[0] if len(self._target) == 1 else "heads",
             tag=None,
         )
+        self._environment = environment
         configure = environment.configure
 
         def configure_verified(connection: Any = None, **options: Any) -> None:
@@ -160,9 +142,12 @@ class Upgrade:
         environment.configure = configure_verified  # type: ignore[method-assign, assignment]
         with contextlib.closing(Watch(self._leave_transaction)) as self._watch, environment:
             self.script.run_env()
-        if not self._was_asked:
+        if self.raised is not None and self.current is not None:
+            raise self.raised  # env.py has swallowed it
+        if not self._was_asked or self.current is not None:
+            how = "running all of the migrations" if self._was_asked else "running the migrations"
             raise MigrationError(
-                "env.py ended without running the migrations",
+                f"env.py ended without {how}",
                 tried=(str(self.script.env_py_location),),
                 todo=("let it call context.configure(...) and context.run_migrations()",),
             )
@@ -171,19 +156,12 @@ class Upgrade:
         """Yield Alembic's own steps, an event before and after each; then check."""
         self._was_asked = True
         self.schema = _answer(context.connection, "select current_schema()")
-        if self._sources:
-            self._compare(self._facts(self._sources))
-        try:
-            plan = self.script._upgrade_revs(self._target, heads)  # noqa: SLF001  # as alembic.command does
-        except CommandError as error:
-            if self._configured:
-                raise StaleStateError(str(error)) from error
-            raise MigrationError(
-                f"the migrations cannot be run to {self._target}: {error}",
-                todo=("see `alembic history`; dbmigrate_target names another revision",),
-            ) from error
+        self.script = self._environment.script  # env.py may have given it another
+        plan = self._plan(heads)
+        if self._record:
+            self._compare(self._facts(self._record), self._record)
         self.total += len(plan)
-        self._notify("plan", total=self.total)
+        self._notify("plan", total=len(plan))
         finished: list[Event] = []
         for step in plan:
             self._start(step, finished)
@@ -192,7 +170,30 @@ class Upgrade:
             finished = [self._finish(step)]
         self._events.append(*finished)
         self.current = None
+        self.reached[self.version_table] = set(context.get_current_heads())
         self._check(self._config, self.script, context)
+
+    def _plan(self, heads: Any) -> list[Any]:
+        self.is_reading = True
+        target = target_of(self.script, self._target)
+        self.is_reading = False
+        try:
+            return self.script._upgrade_revs(target, heads)  # type: ignore[arg-type]  # noqa: SLF001  # as alembic.command does
+        except CommandError as error:
+            if self._record and self._record.configured:
+                raise StaleStateError(str(error)) from error
+            raise MigrationError(
+                f"the migrations cannot be run to {' '.join(self._target)}: {error}",
+                todo=("see `alembic history`; dbmigrate_target names another revision",),
+            ) from error
+
+    def models(self) -> list[str]:
+        """Return `schema.table` for each table of the models that env.py gave Alembic."""
+        return sorted(
+            f"{table.schema or self.schema}.{table.name}"
+            for metadata in self._metadata()
+            for table in metadata.tables.values()
+        )
 
     def fail(self, error: str) -> None:
         """Write the event of the current revision's failure."""
@@ -202,6 +203,7 @@ class Upgrade:
 
     def _start(self, step: MigrationStep, finished: list[Event]) -> None:
         self.current = step
+        self.raised = None
         self._checksum = _checksum(step)
         self._is_transactional = True
         if self._sources:
@@ -215,8 +217,12 @@ class Upgrade:
         run, watch = step.migration_fn, self._watch
 
         def watched(**keywords: Any) -> None:
-            with watch.script():
-                run(**keywords)
+            try:
+                with watch.script():
+                    run(**keywords)
+            except BaseException as error:
+                self.raised = error
+                raise
             if self._sources and self._sources.mark() > self._opened:
                 # what it has read is written down before its commit, after which we may be killed
                 self._events.append(self._event("started", read=True))
@@ -257,30 +263,32 @@ class Upgrade:
             self._sources.of(file, since) if self._sources else {},
         )
 
-    def _facts(self, sources: Sources) -> dict[str, Any]:
+    def _facts(self, record: Record) -> dict[str, Any]:
         """Return what env.py tells Alembic that shapes what the revisions make."""
-        target = self._options.get("target_metadata")
-        metadata: list[Any] = list(target) if isinstance(target, list | tuple) else [target]
         conventions = [
             sorted((str(key), str(text)) for key, text in it.naming_convention.items())
-            for it in metadata
-            if hasattr(it, "naming_convention")
+            for it in self._metadata()
         ]
         env = os.path.realpath(self.script.env_py_location)
-        config = [self._config.config_file_name, getattr(self._config, "toml_file_name", None)]
         return {
             "version_table": self.version_table[0],
             "version_table_schema": self.version_table[1] or self.schema,
             "naming_convention": [[list(pair) for pair in it] for it in conventions],
-            "common": sources.common(env, [os.path.realpath(path) for path in config if path]),
+            "common": record.sources.common(env, record.helpers, files_of(self._config)),
         }
 
-    def _compare(self, facts: dict[str, Any]) -> None:
+    def _metadata(self) -> list[Any]:
+        """Return the collections of models that env.py gave Alembic."""
+        given = self._options.get("target_metadata")
+        several = list(given) if isinstance(given, list | tuple) else [given]
+        return [it for it in several if hasattr(it, "naming_convention")]
+
+    def _compare(self, facts: dict[str, Any], record: Record) -> None:
         """Refuse to go on where env.py has changed what the applied revisions rested on."""
-        for name, was in (self._configured or {}).items():
-            if name != "common" and facts[name] != was:
+        for name, was in (record.configured or {}).items():
+            if name in facts and name != "common" and facts[name] != was:
                 raise StaleStateError(f"env.py configures another {name}")
-        self._events.configured(facts)
+        self._events.configured(facts, record.tables)
 
     def _verify(self, connection: Any) -> None:
         """Refuse any database but ours; its name has the run's random id in it."""
@@ -305,6 +313,12 @@ class Upgrade:
 def scripts_of(script: ScriptDirectory) -> list[str]:
     """Return the paths of all revisions' files."""
     return [os.path.realpath(it.path) for it in script.walk_revisions()]
+
+
+def files_of(config: Config) -> list[str]:
+    """Return the paths of the files that a configuration was read from."""
+    known = (config.config_file_name, getattr(config, "toml_file_name", None))
+    return [os.path.realpath(path) for path in known if path]
 
 
 def listing(config: Config) -> list[dict[str, str]]:

@@ -25,6 +25,7 @@ TABLE = """
 create table if not exists event (
     id bigint generated always as identity primary key,
     build text not null,
+    environment text not null,
     revision text not null,
     kind text not null check (kind in ('started', 'done', 'failed')),
     at timestamptz not null default clock_timestamp(),
@@ -38,15 +39,19 @@ create table if not exists event (
     error text
 );
 create table if not exists configured (
-    build text primary key,
-    facts json not null
+    build text not null,
+    environment text not null,
+    facts json not null,
+    tables json,
+    primary key (build, environment)
 )
 """
 _INSERT = """
 insert into event (
-    build, revision, kind, seconds, run, host, process, is_transactional, checksum, sources, error
+    build, environment, revision, kind, seconds, run, host, process, is_transactional, checksum,
+    sources, error
 )
-select %s, revision, kind, seconds, %s, %s, %s, is_transactional, checksum, sources::json, error
+select %s, %s, revision, kind, seconds, %s, %s, %s, is_transactional, checksum, sources::json, error
 from unnest(%s::text[], %s::text[], %s::float8[], %s::bool[], %s::text[], %s::text[], %s::text[])
     as given (revision, kind, seconds, is_transactional, checksum, sources, error)
 """
@@ -80,15 +85,19 @@ class Entry:
     run: str
     host: str
     process: int
+    environment: str = ""
 
 
 class EventLog:
-    """The writer's side of the history, for one process of one run that works on one build."""
+    """The writer's side of the history: one process of one run, one environment of one build."""
 
-    def __init__(self, connection: Connection, run_id: str, build: str) -> None:
+    def __init__(
+        self, connection: Connection, run_id: str, build: str, environment: str = ""
+    ) -> None:
         self._connection = connection
         self._who = (run_id, socket.gethostname(), os.getpid())
         self._build = build
+        self._what = (build, environment)
 
     def own(self) -> None:
         """Hold the build's lock until the connection ends: it tells that its owner lives."""
@@ -96,11 +105,19 @@ class EventLog:
             "select pg_advisory_lock(%s, %s)", (locks.BUILD, locks.key(self._build))
         )
 
-    def configured(self, facts: dict[str, Any]) -> None:
-        """Write down how env.py has configured Alembic for this build."""
+    def configured(self, facts: dict[str, Any], tables: dict[str, Any] | None = None) -> None:
+        """Write down how env.py has configured Alembic for this build, and its tables."""
         self._connection.execute(
-            "insert into configured values (%s, %s) on conflict (build) do nothing",
-            (self._build, Json(facts)),
+            "insert into configured values (%s, %s, %s, %s) "
+            "on conflict (build, environment) do update set tables = excluded.tables",
+            (*self._what, Json(facts), Json(tables)),
+        )
+
+    def tables(self, facts: dict[str, Any]) -> None:
+        """Write down which tables this environment has made, or met when it began."""
+        self._connection.execute(
+            "update configured set tables = %s where build = %s and environment = %s",
+            (Json(facts), *self._what),
         )
 
     def append(self, *events: Event) -> None:
@@ -116,23 +133,26 @@ class EventLog:
             [json.dumps(event.sources) for event in events],
             [event.error for event in events],
         )
-        self._connection.execute(_INSERT, (self._build, *self._who, *columns))
+        self._connection.execute(_INSERT, (*self._what, *self._who, *columns))
 
 
 def read(connection: Connection, build: str) -> list[Entry]:
     """Return the events of a build, the oldest first."""
     rows = connection.execute(
         "select id, revision, kind, checksum, seconds, error, is_transactional, sources, "
-        "at, run, host, process from event where build = %s order by id",
+        "at, run, host, process, environment from event where build = %s order by id",
         (build,),
     ).fetchall()
     return [Entry(row[0], Event(*row[1:8]), *row[8:]) for row in rows]
 
 
-def configured(connection: Connection, build: str) -> dict[str, Any] | None:
-    """Return how env.py had configured Alembic for a build, or None if it never did."""
-    row = connection.execute("select facts from configured where build = %s", (build,)).fetchone()
-    return row[0] if row else None
+def configured(connection: Connection, build: str) -> dict[str, dict[str, Any]]:
+    """Return how env.py had configured Alembic for a build, by environment, as far as it came."""
+    rows = connection.execute(
+        "select environment, facts, tables from configured where build = %s order by environment",
+        (build,),
+    ).fetchall()
+    return {name: {**facts, "tables": tables or {}} for name, facts, tables in rows}
 
 
 def is_owned(connection: Connection, build: str) -> bool:

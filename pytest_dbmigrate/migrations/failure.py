@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pytest_dbmigrate.errors import MigrationError, RevisionError
+from pytest_dbmigrate.errors import MigrationError, RevisionError, ScriptError
 from pytest_dbmigrate.migrations.alembic import HAND_OVER, Upgrade, file_of, revision_of
 
 
@@ -33,7 +33,7 @@ def of_revision(error: BaseException, upgrade: Upgrade, applied: tuple[str, ...]
     said = _server_said(error)
     return RevisionError(
         f"revision {revision} failed",
-        todo=_advice(said.message),
+        todo=_advice(said.message, "mend the revision and run the tests again"),
         revision=revision,
         file=_shown(file),
         line=_line_in(error, file),
@@ -44,6 +44,22 @@ def of_revision(error: BaseException, upgrade: Upgrade, applied: tuple[str, ...]
         hint=said.hint,
         applied=applied,
         pending=upgrade.total - len(upgrade.done),
+    )
+
+
+def of_step(error: BaseException, label: str, file: str) -> ScriptError:
+    """Return the error of what was to be done before the first revision."""
+    said = _server_said(error)
+    return ScriptError(
+        f"{label}, of dbmigrate_before, failed",
+        todo=_advice(said.message, "mend it and run the tests again"),
+        file=_shown(file) if file else "",
+        line=_line_in(error, file),
+        statement=said.statement,
+        position=said.position,
+        message=said.message,
+        detail=said.detail,
+        hint=said.hint,
     )
 
 
@@ -176,11 +192,11 @@ def _shown(file: str) -> str:
         return file
 
 
-def _advice(message: str) -> tuple[str, ...]:
+def _advice(message: str, usual: str) -> tuple[str, ...]:
     if "extension" in message and ("not available" in message or "control file" in message):
         return (
             "this server does not ship the extension. The official postgres images ship all",
             "of PostgreSQL's own (uuid-ossp, pgcrypto); postgis/postgis ships PostGIS:",
             "use --db-server=docker, with --db-image where needed, or the URL of such a server",
         )
-    return ("mend the revision and run the tests again",)
+    return (usual,)

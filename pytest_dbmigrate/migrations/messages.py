@@ -10,8 +10,12 @@ class Job(TypedDict):
     """What the child is to do.
 
     `environ` is added to its environment; `dsn` is the database to migrate, `events` the
-    one with the history; `build` names the attempt in it. `root` is the project's folder if
-    the build may be resumed later, and `configured` what env.py told Alembic before, if it is.
+    one with the history; `build` names the attempt in it, and `environment` its part there.
+    `root` is the project's folder; with `is_kept` the build may be resumed later, and
+    `configured` is what env.py told Alembic before, if it is. `before` is what comes ahead of
+    the first revision. `others` is what the environments before this one have said of their
+    tables; None if there is just one environment. With `is_checked_later` the child stays, and
+    is told to compare once all environments are applied.
     """
 
     environ: dict[str, str]
@@ -19,21 +23,43 @@ class Job(TypedDict):
     events: dict[str, Any]
     run: str
     build: str
+    environment: str
     root: str
+    is_kept: bool
     configured: dict[str, Any] | None
     source: dict[str, Any]
-    target: str
+    target: tuple[str, ...]
+    x: tuple[str, ...]
+    attributes: list[tuple[str, str]]
+    driver: str
+    before: tuple[str, ...]
+    helpers: tuple[str, ...]
+    within: str
+    others: list[Tables] | None
     check: bool
+    is_checked_later: bool
+
+
+class Tables(TypedDict):
+    """Which tables an environment has to do with, each as `schema.table`.
+
+    Those of its models, those that its revisions have made, and its version table.
+    """
+
+    models: list[str]
+    made: list[str]
+    versions: list[str]
 
 
 class Message(TypedDict, total=False):
     """One line from the child. Which keys it has depends on `type`.
 
-    plan: total; started: revision, doc; done: revision, seconds;
-    result: heads, differences, unchecked, manifest; scripts: scripts; error: error.
+    plan: total; started: revision, doc; prepared, done: revision, seconds;
+    result: heads, differences, unchecked, manifest, tables; compared: differences, unchecked;
+    scripts: scripts; error: error.
     """
 
-    type: Literal["plan", "started", "done", "result", "scripts", "error"]
+    type: Literal["plan", "prepared", "started", "done", "result", "compared", "scripts", "error"]
     total: int
     revision: str
     doc: str
@@ -42,6 +68,7 @@ class Message(TypedDict, total=False):
     differences: list[dict[str, Any]]
     unchecked: str
     manifest: dict[str, Any]
+    tables: Tables
     scripts: list[dict[str, str]]
     error: dict[str, Any]
 

@@ -17,7 +17,7 @@ from typing import Any
 from pytest_dbmigrate import clock
 from pytest_dbmigrate.dsn import redact
 from pytest_dbmigrate.errors import MigrationError, from_record
-from pytest_dbmigrate.migrations.messages import Job, Message, read
+from pytest_dbmigrate.migrations.messages import Job, Message, Tables, read
 
 # What this interpreter has comes first while we import: a `random.py` of the project must
 # not stand for the standard library's. The imports make many objects and no garbage:
@@ -48,6 +48,7 @@ class Child:
 
     def __init__(self, folder: str) -> None:
         """Start it in `folder`, where relative paths of the project's files begin."""
+        self._job: Job | None = None
         self._output = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         readable, writable = os.pipe()
         self._messages = open(readable, encoding="utf-8")  # noqa: SIM115  # closed by close()
@@ -75,40 +76,52 @@ class Child:
         works. Raises `MigrationError`: the child's own, or one that says during which
         revision it died.
         """
+        self._job = job
         self._tell(job)
         meanwhile()
-        last: Message | None = None
-        running = ""
-        for line in self._messages:
-            last = read(line)
-            notify(last)
-            running = last.get("revision", "") if last["type"] == "started" else running
-            if last["type"] in ("result", "error"):
-                break
-        else:
-            raise _died(self._status(), running, self._said(job))
-        self._wait_for_farewell()
-        if last["type"] == "error":
-            error = from_record(_redacted(last["error"], job["dsn"]["password"]))
-            if isinstance(error, MigrationError):
-                error = replace(error, output=self._said(job))
-            raise error
-        return last
+        return self._answer(notify, stays=job["is_checked_later"])
 
-    def scripts(self, source: dict[str, Any], target: str) -> list[dict[str, str]]:
+    def compare(self, others: list[Tables], notify: Callable[[Message], None]) -> Message:
+        """Return the `compared` message of a child that has migrated and stayed.
+
+        `others` is what the other environments have said of their tables. Raises
+        `MigrationError`.
+        """
+        self._tell(others)
+        return self._answer(notify, stays=False)
+
+    def scripts(self, source: dict[str, Any], root: str, within: str) -> list[dict[str, str]]:
         """Return the revisions and docs of the project's scripts, the first ones first.
 
         env.py is not run. Raises `MigrationError` if the scripts cannot be read.
         """
-        self._tell({"look": True, "source": source, "target": target})
-        line = self._messages.readline()
-        if not line:
-            self._process.wait()
-            raise _died(self._process.returncode, "", self._output_so_far())
-        said = read(line)
-        if said["type"] == "error":
-            raise from_record(said["error"])
-        return said["scripts"]
+        self._tell({"look": True, "source": source, "root": root, "within": within})
+        return self._answer(lambda _: None, stays=False)["scripts"]
+
+    def _answer(self, notify: Callable[[Message], None], *, stays: bool) -> Message:
+        last: Message | None = None
+        running = ""
+        for line in self._messages:
+            last = read(line)
+            if last["type"] in ("result", "compared", "scripts", "error"):
+                break
+            notify(last)
+            running = last.get("revision", "") if last["type"] == "started" else running
+        else:
+            raise _died(self._status(), running, self._said())
+        if last["type"] == "error":
+            self._wait_for_farewell()
+            error = from_record(_redacted(last["error"], self._password))
+            if isinstance(error, MigrationError):
+                error = replace(error, output=self._said())
+            raise error
+        if not stays:
+            self._wait_for_farewell()
+        return last
+
+    @property
+    def _password(self) -> str:
+        return str(self._job["dsn"]["password"]) if self._job else ""
 
     def close(self) -> None:
         """End the child and what it has started, whatever they are doing."""
@@ -140,12 +153,9 @@ class Child:
             self._process.stdin.write(json.dumps(what) + "\n")
             self._process.stdin.flush()
 
-    def _said(self, job: Job) -> str:
-        return redact(self._output_so_far(), job["dsn"]["password"])
-
-    def _output_so_far(self) -> str:
+    def _said(self) -> str:
         self._output.seek(0)
-        return self._output.read()[-_OUTPUT_KEPT:]
+        return redact(self._output.read()[-_OUTPUT_KEPT:], self._password)
 
 
 def _redacted(value: Any, password: str) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,44 +20,81 @@ _INI, _TOML = "alembic.ini", "pyproject.toml"
 
 @dataclass(frozen=True)
 class Source:
-    """The files Alembic reads: an ini file, a pyproject.toml, or both.
+    """One Alembic environment: the files Alembic reads, or what makes its configuration.
 
-    `folder` is where `alembic` would be run: relative paths start there.
+    `folder` is where `alembic` would be run: relative paths start there. `scripts` is a
+    folder of scripts that has no file of its own; `module` and `attribute` are two sides of
+    a colon that only an import can explain.
     """
 
     ini: str
     toml: str
     folder: str
+    section: str = ""
+    scripts: str = ""
+    module: str = ""
+    attribute: str = ""
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Source:
+        """Return the source that `as_record` wrote."""
+        return cls(**record)
 
     def as_record(self) -> dict[str, Any]:
         """Return the source as JSON data."""
         return asdict(self)
 
+    @property
+    def files(self) -> list[str]:
+        """The files it is configured by."""
+        return [path for path in (self.ini, self.toml) if path]
+
     def __str__(self) -> str:
-        return self.ini or self.toml
+        if self.module:
+            return f"{self.module}:{self.attribute}"
+        place = self.scripts or self.ini or self.toml
+        return f"{place}:{self.section}" if self.section else place
 
 
-def find(configured: str, folders: tuple[Path, ...]) -> Source:
-    """Return the configured source, or the first one in `folders`.
+def find(configured: Sequence[str], folders: tuple[Path, ...]) -> tuple[Source, ...]:
+    """Return the configured environments, or the first one in `folders`.
 
     Raises `MigrationError` that lists where it looked.
     """
     if configured:
-        return _from_file(Path(configured))
+        return tuple(_from_line(line, folders[0]) for line in configured)
     tried = []
     for folder in dict.fromkeys(folders):
         ini, toml = folder / _INI, folder / _TOML
         has_section = _has_section(toml)
         if ini.is_file() or has_section:
-            return Source(
-                str(ini) if ini.is_file() else "", str(toml) if has_section else "", str(folder)
-            )
+            found = str(ini) if ini.is_file() else ""
+            return (Source(found, str(toml) if has_section else "", str(folder)),)
         tried += [f"{ini}: no such file", f"{toml}: no [tool.alembic] section"]
     raise MigrationError(
         "no Alembic configuration was found",
         tried=tuple(tried),
         todo=("name it with --db-alembic or dbmigrate_alembic",),
     )
+
+
+def names(sources: Sequence[Source]) -> list[str]:
+    """Return what each environment is called in the history: nothing where there is just one."""
+    return [str(it) if len(sources) > 1 else "" for it in sources]
+
+
+def _from_line(line: str, root: Path) -> Source:
+    """Return the environment that a line names; a path in it is absolute."""
+    path = Path(line)
+    if path.is_dir():
+        return Source("", "", str(root), scripts=line)
+    if path.is_file():
+        return _from_file(path)
+    left, _, right = line.rpartition(":")
+    if Path(left).is_file():
+        return replace(_from_file(Path(left)), section=right)
+    module, _, attribute = line.partition(":")
+    return Source("", "", str(root), module=module, attribute=attribute)
 
 
 def _from_file(path: Path) -> Source:

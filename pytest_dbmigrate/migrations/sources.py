@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -45,12 +46,14 @@ class Sources:
         paths = [script, *_closure(script), *opened]
         return {path: self._files.digest(path) for path in dict.fromkeys(paths)}
 
-    def common(self, env: str, config: list[str]) -> dict[str, Digest]:
+    def common(self, env: str, helpers: Sequence[str], config: Sequence[str]) -> dict[str, Digest]:
         """Return the digests of what all revisions rest on: env.py, and files read by now.
 
-        The files of Alembic's configuration are left out.
+        So are `helpers`, with all that they import. The files of Alembic's configuration are
+        left out.
         """
-        paths = [env, *(path for path in self._data(0) if path not in config)]
+        imported = [path for helper in helpers for path in (helper, *_closure(helper))]
+        paths = [env, *imported, *(path for path in self._data(0) if path not in config)]
         return {path: self._files.digest(path) for path in dict.fromkeys(paths)}
 
     def _data(self, since: int) -> list[str]:

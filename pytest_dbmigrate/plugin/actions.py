@@ -41,7 +41,11 @@ def _show(state: State, terminal: Any) -> None:
     terminal.line(f"dbmigrate: {where}")
     width = max((len(line.revision) for line in lines), default=0)
     room = terminal.fullwidth - 9 if terminal.hasmarkup else 10_000  # beside the state
+    headed = ""
     for line in lines:
+        if line.environment not in ("", headed):
+            headed = line.environment
+            terminal.line(f"{headed}:")
         colour = _COLOURS[line.state]
         terminal.write(f"{line.state:7}  ", **({colour: True} if colour else {}))
         terminal.line(f"{line.revision:{width}}  {_facts(line)}{line.doc}"[:room].rstrip())

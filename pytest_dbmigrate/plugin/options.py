@@ -38,7 +38,15 @@ def _add_option(group: Any, spec: Spec) -> None:
             help=f"the opposite of {spec.option}",
         )  # fmt: skip
     else:
-        group.addoption(spec.option, dest=dest, default=None, metavar=spec.metavar, help=spec.help)
+        action = "append" if spec.kind == "lines" else "store"
+        group.addoption(
+            spec.option,
+            dest=dest,
+            action=action,
+            default=None,
+            metavar=spec.metavar,
+            help=spec.help,
+        )
 
 
 def read(config: pytest.Config) -> Settings:

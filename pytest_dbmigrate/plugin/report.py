@@ -85,10 +85,11 @@ class Narrator:
         self._line(f"{note['server']}, ready in {note['seconds']:.2f} s{why}")
 
     def _tell_migrating(self, _note: dict[str, Any]) -> None:
+        self._total = self._done = 0
         self._update("reading the migrations ...")
 
     def _tell_plan(self, note: dict[str, Any]) -> None:
-        self._total = note["total"]
+        self._total += note["total"]
 
     def _tell_started(self, note: dict[str, Any]) -> None:
         text = f"revision {self._done + 1} of {self._total}: {note['revision']}"
@@ -99,6 +100,10 @@ class Narrator:
         if now - self._told_at > _PLAIN_EVERY:  # a log that cannot be rewritten
             self._told_at = now
             self._line(text)
+
+    def _tell_prepared(self, note: dict[str, Any]) -> None:
+        if self._config.get_verbosity() > 0:
+            self._line(f"before: {note['revision']} ({note['seconds'] * 1000:.0f} ms)")
 
     def _tell_done(self, note: dict[str, Any]) -> None:
         self._done += 1

@@ -8,6 +8,8 @@ Alembic that it has set up takes part.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from typing import Any
 
 from alembic.autogenerate.api import RevisionContext
@@ -42,10 +44,26 @@ def why_not(script: ScriptDirectory, context: MigrationContext) -> str:
     return ""
 
 
+@dataclass(frozen=True)
+class Others:
+    """Tables that are other environments', each as `schema.table`, and the usual schema."""
+
+    names: AbstractSet[str] = frozenset()
+    usual: str | None = None
+
+    def has(self, operation: Any) -> bool:
+        """Whether an operation is about one of them."""
+        table = getattr(operation, "table_name", None)
+        return f"{getattr(operation, 'schema', None) or self.usual}.{table}" in self.names
+
+
 def differences(
-    config: Config, script: ScriptDirectory, context: MigrationContext
+    config: Config, script: ScriptDirectory, context: MigrationContext, others: Others
 ) -> list[Difference]:
-    """Return what autogenerate would write a migration for, sorted."""
+    """Return what autogenerate would write a migration for, sorted.
+
+    What is about the tables of others is left out.
+    """
     revisions = RevisionContext(config, script, _ARGUMENTS)
     revisions.run_autogenerate(context.get_current_heads(), context)
     found = [
@@ -53,6 +71,7 @@ def differences(
         for revision in revisions.generated_revisions
         for operations in revision.upgrade_ops_list
         for operation in _flat(operations)
+        if not others.has(operation)
         for difference in _of(operation)
     ]
     return sorted(found, key=lambda item: (item.table, item.kind, item.name, item.models))

@@ -15,8 +15,8 @@ import pytest
 
 PACKAGE = "pytest_dbmigrate"
 ROOMS = ("servers", "migrations", "schema", "databases", "suites")
-JOINERS = ("session", "build", "candidates", "status", "child", "cli", "plugin", "__main__")
-BASE = ("clock", "errors", "dsn", "locks", "settings")
+JOINERS = ("session", "build", "candidates", "status", "child", "work", "cli", "plugin", "__main__")
+BASE = ("clock", "errors", "dsn", "lines", "locks", "settings")
 
 
 def folder() -> Path:

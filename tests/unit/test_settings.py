@@ -29,6 +29,9 @@ without_default = pytest.mark.parametrize(
     [spec for spec in SPECS if not spec.default and spec.kind == "text"],
     ids=lambda spec: spec.name,
 )
+refusing_setting = pytest.mark.parametrize(  # whatever is in the other one may be SQL
+    "spec", [spec for spec in SPECS if spec.name != "before"], ids=lambda spec: spec.name
+)
 every_setting = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
 
 
@@ -36,9 +39,13 @@ def samples(spec: Spec, folder: Path) -> list[str]:
     """Return usable values of a setting, all different."""
     if spec.kind == "flag":
         return ["true", "false"]
-    if spec.kind == "lines":
+    if spec.name == "attributes":
+        return [f"{word} = {word}" for word in WORDS]
+    if spec.name == "within":
+        return [f"{word}:{word}" for word in WORDS]
+    if spec.kind == "lines" and spec.name != "alembic":
         return [word.upper() for word in WORDS]
-    if spec.metavar == "FILE":
+    if spec.metavar in ("FILE", "ENVIRONMENT"):
         return [_made(folder / word, Path.touch) for word in WORDS]
     if spec.metavar == "FOLDER":
         return [_made(folder / word, Path.mkdir) for word in WORDS]
@@ -122,24 +129,26 @@ def test_the_option_goes_before_the_environment_and_the_ini(spec: Spec, tmp_path
 
 
 def parsed(spec: Spec, value: str) -> Any:
+    if spec.place is not None:
+        return (value,)
     return (spec.parse(value),) if spec.kind == "lines" else spec.parse(value)
 
 
-@every_setting
+@refusing_setting
 def test_nonsense_in_an_option_is_refused(spec: Spec, tmp_path: Path) -> None:
     first, *rest = refusal(tmp_path, option={spec.name: NONSENSE})
     assert first.startswith(f"{spec.option}{_nonsense(spec, tmp_path)} cannot be used: ")
     assert rest == [f"  to do: {spec.help}"]
 
 
-@every_setting
+@refusing_setting
 def test_nonsense_in_the_environment_is_refused(spec: Spec, tmp_path: Path) -> None:
     first, *rest = refusal(tmp_path, environ={spec.environment: NONSENSE})
     assert first.startswith(f"{spec.environment}{_nonsense(spec, tmp_path)} cannot be used: ")
     assert rest == [f"  to do: {spec.help}"]
 
 
-@every_setting
+@refusing_setting
 def test_nonsense_in_the_ini_is_refused(spec: Spec, tmp_path: Path) -> None:
     said = [NONSENSE] if spec.kind == "lines" else NONSENSE
     first, *rest = refusal(tmp_path, ini={spec.ini: said})
@@ -170,7 +179,8 @@ def test_an_empty_environment_variable_overrides_the_ini(spec: Spec, tmp_path: P
 @with_default
 def test_a_setting_that_needs_a_value_refuses_an_empty_one(spec: Spec, tmp_path: Path) -> None:
     first, *_ = refusal(tmp_path, option={spec.name: ""})
-    assert first.startswith(f"{spec.option}= cannot be used: ")
+    shown = spec.option if spec.kind == "lines" else f"{spec.option}="
+    assert first.startswith(f"{shown} cannot be used: ")
 
 
 def test_an_empty_environment_variable_empties_the_list_in_the_ini(tmp_path: Path) -> None:
@@ -204,7 +214,6 @@ def test_a_setting_has_the_same_name_everywhere(spec: Spec) -> None:
         ("allow_remote", "maybe", "it is true or false"),
         ("keep", "sometimes", "it is one of never, failed, always"),
         ("check", "ignore", "it is one of error, warn, off"),
-        ("target", "two words", "it is one word"),
         ("image", "-v", "it is one word"),
         ("timeout", "0", "it is a number of seconds above zero"),
         ("timeout", "-1", "it is a number of seconds above zero"),
@@ -222,14 +231,91 @@ def test_a_refusal_says_what_the_setting_can_be(
     ]
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"), [("alembic", "file"), ("compose_file", "file"), ("pg_bin", "folder")]
-)
+@pytest.mark.parametrize(("name", "kind"), [("compose_file", "file"), ("pg_bin", "folder")])
 def test_a_path_that_leads_nowhere_is_named_in_full(name: str, kind: str, tmp_path: Path) -> None:
     spec = next(spec for spec in SPECS if spec.name == name)
     assert refusal(tmp_path, option={name: "no/where"})[0] == (
         f"{spec.option}={tmp_path}/no/where cannot be used: there is no such {kind}"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "said"),
+    [
+        ("alembic", "no/alembic.ini", "there is no file or folder no/alembic.ini"),
+        ("alembic", "no/alembic.ini:shop", "there is no file or folder no/alembic.ini"),
+        ("alembic", "alembic.ini:shop", "there is no file or folder alembic.ini"),
+        ("alembic", "migrations", "there is no file or folder migrations"),
+        ("before", "sql/roles.sql", "there is no file sql/roles.sql"),
+        ("target", "-1", "it is revisions with spaces between them"),
+        ("target", "main@head,,other@head", "it is revisions with spaces between them"),
+        (
+            "x",
+            "-x tenant=one",
+            "'-x tenant=one' is an option: it is given without the -x before it",
+        ),
+        ("attributes", "{connection}", "'{connection}' is not name = value"),
+    ],
+)
+def test_a_line_that_cannot_be_used_is_refused(
+    name: str, line: str, said: str, tmp_path: Path
+) -> None:
+    spec = next(spec for spec in SPECS if spec.name == name)
+    assert refusal(tmp_path, ini={spec.ini: [line]}) == [
+        f"{spec.ini} cannot be used: {said}",
+        f"  to do: {spec.help}",
+    ]
+
+
+def test_lines_that_name_something_are_made_absolute(tmp_path: Path) -> None:
+    root, folder = tmp_path / "root", tmp_path / "root/config"
+    (root / "migrations").mkdir(parents=True)
+    folder.mkdir()
+    for name in ("config/alembic.ini", "config/roles.sql", "alembic.ini"):
+        (root / name).touch()
+    ini = {
+        "dbmigrate_alembic": [
+            "alembic.ini",
+            "alembic.ini:shop",
+            "migrations",  # which is not beside the ini file, but in the root
+            "shop.db:migrations",
+            "shop.db:config",
+            "shop:alembic.ini:shop",
+        ],
+        "dbmigrate_before": ["roles.sql", "create schema shop", "shop.db:prepare"],
+    }
+    settings = resolve(root, {}, {}, ini, ini_folder=folder)
+    assert settings.alembic == (
+        f"{folder}/alembic.ini",
+        f"{folder}/alembic.ini:shop",
+        f"{root}/migrations",
+        "shop.db:migrations",
+        "shop.db:config",
+        "shop:alembic.ini:shop",
+    )
+    assert settings.before == (f"{folder}/roles.sql", "create schema shop", "shop.db:prepare")
+    assert (
+        settings.changed()[1]
+        == "before="
+        + ",".join([f"{folder}/roles.sql", "create schema ...", "shop.db:prepare"])
+        + " (ini)"
+    )
+
+
+def test_a_line_of_targets_has_one_or_more_of_them(tmp_path: Path) -> None:
+    for name in ("a.ini", "b.ini"):
+        (tmp_path / name).touch()
+    ini = {"dbmigrate_alembic": ["a.ini", "b.ini"], "dbmigrate_target": ["head", "x@head, y@head"]}
+    settings = resolved(tmp_path, ini=ini)
+    assert settings.target == (("head",), ("x@head", "y@head"))
+    assert "target=head,x@head y@head (ini)" in settings.changed()
+
+
+def test_targets_and_environments_have_to_match(tmp_path: Path) -> None:
+    assert refusal(tmp_path, ini={"dbmigrate_target": ["head", "heads"]}) == [
+        "dbmigrate_target has 2 lines for 1 environment",
+        "  to do: give one line for all of them, or a line for each line of dbmigrate_alembic",
+    ]
 
 
 def test_a_refused_url_is_named_without_its_password(tmp_path: Path) -> None:
@@ -289,7 +375,7 @@ def test_a_path_from_the_command_line_starts_where_the_command_was_given(tmp_pat
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub/alembic.ini").touch()
     settings = resolve(tmp_path, {"alembic": "alembic.ini"}, {}, {}, start=tmp_path / "sub")
-    assert settings.alembic == str(tmp_path / "sub/alembic.ini")
+    assert settings.alembic == (str(tmp_path / "sub/alembic.ini"),)
 
 
 def test_a_path_from_the_ini_starts_at_the_ini_file(tmp_path: Path) -> None:
@@ -297,7 +383,7 @@ def test_a_path_from_the_ini_starts_at_the_ini_file(tmp_path: Path) -> None:
     (tmp_path / "sub/alembic.ini").touch()
     ini = {"dbmigrate_alembic": "alembic.ini"}
     settings = resolve(tmp_path, {}, {}, ini, ini_folder=tmp_path / "sub", start=tmp_path)
-    assert settings.alembic == str(tmp_path / "sub/alembic.ini")
+    assert settings.alembic == (str(tmp_path / "sub/alembic.ini"),)
 
 
 @pytest.mark.parametrize("spelled", ["1", "true", "True", "YES", "on"])

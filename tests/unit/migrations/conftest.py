@@ -13,6 +13,8 @@ import pytest
 
 from pytest_dbmigrate.dsn import Dsn
 from pytest_dbmigrate.migrations import alembic, events
+from pytest_dbmigrate.migrations.configuration import Wishes, configuration
+from pytest_dbmigrate.migrations.source import Source
 
 INI = """
 [alembic]
@@ -89,10 +91,13 @@ class Project:
         file.write_text(REVISION.format(doc=f"Change {name}.", name=name, after=after, body=lines))
         return file
 
-    def upgrade(self, target: str = "head", check: Callable[..., None] | None = None) -> Any:
+    def upgrade(self, *target: str, check: Callable[..., None] | None = None) -> Any:
         """Return an upgrade of the project's database, ready to run."""
         (self.folder / "alembic.ini").write_text(INI.format(driver=self.driver))
-        config = alembic.configuration(str(self.folder / "alembic.ini"), "", self.database, target)
+        target = target or ("head",)
+        source = Source(str(self.folder / "alembic.ini"), "", str(self.folder))
+        with configuration(source, self.database, target, Wishes()) as config:
+            pass  # it gives no connection that would be closed by now
         log = events.EventLog(self.history, "0a1b2c3d", "00000001")
         return alembic.Upgrade(
             config, self.database, target, log, self._notify, check or (lambda *_: None)

@@ -13,6 +13,8 @@ import pytest
 from pytest_dbmigrate.dsn import Dsn, Secret
 from pytest_dbmigrate.errors import MigrationError, WrongDatabaseError
 from pytest_dbmigrate.migrations import alembic
+from pytest_dbmigrate.migrations.configuration import Wishes, configuration
+from pytest_dbmigrate.migrations.source import Source
 
 if TYPE_CHECKING:
     from tests.unit.migrations.conftest import Project
@@ -27,8 +29,8 @@ def history(project: Project) -> list[tuple[Any, ...]]:
 def url_in(folder: Path, ini: str) -> str | None:
     file = folder / "alembic.ini"
     file.write_text(ini)
-    config = alembic.configuration(str(file), "", DSN, "head")
-    return config.get_main_option("sqlalchemy.url")
+    with configuration(Source(str(file), "", str(folder)), DSN, ("head",), Wishes()) as config:
+        return config.get_main_option("sqlalchemy.url")
 
 
 @pytest.mark.parametrize(
@@ -36,7 +38,7 @@ def url_in(folder: Path, ini: str) -> str | None:
     [
         ("", "psycopg"),
         ("sqlalchemy.url = driver://user:pass@localhost/dbname", "psycopg"),
-        ("sqlalchemy.url = postgresql://ann@localhost/shop", "psycopg"),
+        ("sqlalchemy.url = postgresql://ann@localhost/shop", ""),  # SQLAlchemy's own choice
         ("sqlalchemy.url = postgresql+asyncpg://ann@localhost/shop", "asyncpg"),
         ("sqlalchemy.url = postgresql+psycopg2://ann@localhost/shop", "psycopg2"),
     ],
@@ -49,7 +51,7 @@ def test_the_configured_url_is_pointed_at_our_database_with_its_own_driver(
 
 def test_a_target_of_one_head_is_taken_as_it_is(project: Project) -> None:
     project.add("0001", "pass")
-    assert alembic.target_of(project.upgrade().script, "head") == "head"
+    assert alembic.target_of(project.upgrade().script, ("head",)) == "head"
 
 
 def test_several_heads_are_an_error_with_the_command_that_merges_them(project: Project) -> None:
@@ -57,7 +59,7 @@ def test_several_heads_are_an_error_with_the_command_that_merges_them(project: P
     project.add("0002a", "pass", "0001")
     project.add("0002b", "pass", "0001")
     with pytest.raises(MigrationError) as refused:
-        project.upgrade()
+        project.upgrade().run()
     assert str(refused.value).splitlines() == [
         "the migrations have 2 heads: 0002a, 0002b",
         '  to do: merge them: alembic merge -m "merge heads" 0002a 0002b',

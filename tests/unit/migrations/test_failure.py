@@ -172,7 +172,7 @@ def test_an_env_that_fails_after_it_has_connected_is_told_to_be_mended(project: 
 def test_a_revision_that_cannot_be_parsed_is_named_with_its_line(project: Project) -> None:
     project.add("0001", "if:")
     with pytest.raises(SyntaxError) as raised:
-        project.upgrade()
+        project.upgrade().run()
     assert failure.of_environment(raised.value, None).lines() == [
         "the migration scripts could not be read",
         "  tried: migrations/versions/0001_change.py:11",

@@ -38,14 +38,24 @@ def job(project: Project) -> Job:
         "events": history.as_record(),
         "run": "0a1b2c3d",
         "build": "00000001",
-        "root": "",
+        "environment": "",
+        "root": str(project.folder),
+        "is_kept": False,
         "configured": None,
         "source": {
             "ini": str(project.folder / "alembic.ini"),
             "toml": "",
             "folder": str(project.folder),
         },
-        "target": "head",
+        "target": ("head",),
+        "x": (),
+        "attributes": [],
+        "driver": "",
+        "before": (),
+        "helpers": (),
+        "within": "",
+        "others": None,
+        "is_checked_later": False,
         "check": True,
     }
 
@@ -66,7 +76,7 @@ def test_the_child_migrates_the_database_and_tells_each_step(
 ) -> None:
     project.add("0001", 'op.execute("create table item (id int)")')
     result, heard = run(child, job)
-    assert [message["type"] for message in heard] == ["plan", "started", "done", "result"]
+    assert [message["type"] for message in heard] == ["plan", "started", "done"]
     assert result == {
         "type": "result",
         "heads": ["0001"],

@@ -27,26 +27,31 @@ def write(folder: Path, name: str, text: str = "[alembic]\n") -> str:
     return str(folder / name)
 
 
+def only(configured: str, folders: tuple[Path, ...]) -> Source:
+    (found,) = find((configured,) if configured else (), folders)
+    return found
+
+
 def refusal(configured: str, folders: tuple[Path, ...]) -> list[str]:
     with pytest.raises(MigrationError) as refused:
-        find(configured, folders)
+        find((configured,) if configured else (), folders)
     return str(refused.value).splitlines()
 
 
 def test_an_ini_file_is_found(folders: tuple[Path, Path]) -> None:
     ini = write(folders[0], "alembic.ini")
-    assert find("", folders) == Source(ini, "", str(folders[0]))
+    assert only("", folders) == Source(ini, "", str(folders[0]))
 
 
 def test_a_pyproject_with_a_section_is_found(folders: tuple[Path, Path]) -> None:
     toml = write(folders[0], "pyproject.toml", TOML)
-    assert find("", folders) == Source("", toml, str(folders[0]))
+    assert only("", folders) == Source("", toml, str(folders[0]))
 
 
 def test_both_files_are_found_together(folders: tuple[Path, Path]) -> None:
     ini = write(folders[0], "alembic.ini")
     toml = write(folders[0], "pyproject.toml", TOML)
-    assert find("", folders) == Source(ini, toml, str(folders[0]))
+    assert only("", folders) == Source(ini, toml, str(folders[0]))
 
 
 @pytest.mark.parametrize("text", [OTHER_TOML, "not toml", ""])
@@ -55,13 +60,13 @@ def test_a_pyproject_without_a_section_is_passed_over(
 ) -> None:
     write(folders[0], "pyproject.toml", text)
     ini = write(folders[1], "alembic.ini")
-    assert find("", folders) == Source(ini, "", str(folders[1]))
+    assert only("", folders) == Source(ini, "", str(folders[1]))
 
 
 def test_the_first_folder_goes_before_the_second(folders: tuple[Path, Path]) -> None:
     ini = write(folders[0], "alembic.ini")
     write(folders[1], "alembic.ini")
-    assert find("", folders) == Source(ini, "", str(folders[0]))
+    assert only("", folders) == Source(ini, "", str(folders[0]))
 
 
 def test_a_configured_file_goes_before_all_folders(
@@ -69,7 +74,7 @@ def test_a_configured_file_goes_before_all_folders(
 ) -> None:
     write(folders[0], "alembic.ini")
     ini = write(tmp_path, "other.ini")
-    assert find(ini, folders) == Source(ini, "", str(tmp_path))
+    assert only(ini, folders) == Source(ini, "", str(tmp_path))
 
 
 def test_a_configured_ini_file_is_read_with_the_pyproject_beside_it(
@@ -77,13 +82,13 @@ def test_a_configured_ini_file_is_read_with_the_pyproject_beside_it(
 ) -> None:
     ini = write(tmp_path, "other.ini")
     toml = write(tmp_path, "pyproject.toml", TOML)
-    assert find(ini, folders) == Source(ini, toml, str(tmp_path))
+    assert only(ini, folders) == Source(ini, toml, str(tmp_path))
 
 
 def test_a_configured_toml_file_is_read_alone(folders: tuple[Path, Path], tmp_path: Path) -> None:
     write(tmp_path, "alembic.ini")
     toml = write(tmp_path, "pyproject.toml", TOML)
-    assert find(toml, folders) == Source("", toml, str(tmp_path))
+    assert only(toml, folders) == Source("", toml, str(tmp_path))
 
 
 def test_a_configured_toml_file_without_a_section_is_refused(

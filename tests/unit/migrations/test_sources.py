@@ -252,7 +252,7 @@ def test_what_was_read_before_the_first_revision_is_common_to_all(root: Path) ->
     write(root, {"env.py": "", "all.sql": "select 1", "alembic.ini": ""})
     body = (
         "env, ini, sql = (str(root / name) for name in ('env.py', 'alembic.ini', 'all.sql')); "
-        "open(ini).close(); open(sql).close(); answer = sorted(sources.common(env, [ini]))"
+        "open(ini).close(); open(sql).close(); answer = sorted(sources.common(env, [], [ini]))"
     )
     assert said(root, body) == [str(root / "all.sql"), str(root / "env.py")]
 
