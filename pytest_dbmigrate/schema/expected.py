@@ -119,7 +119,18 @@ def _from_tuple(change: tuple[Any, ...], operation: Any) -> Difference:
 
 def _unknown(operation: Any, kind: str = "") -> Difference:
     table = getattr(operation, "table_name", "") or ""
-    return Difference(kind or type(operation).__name__, str(table), models=str(operation))
+    return Difference(kind or type(operation).__name__, str(table), models=_said_by(operation))
+
+
+def _said_by(operation: Any) -> str:
+    """Return an operation's own words; where it has none, its plain facts, the same each time."""
+    said = str(operation)
+    if said != object.__repr__(operation):
+        return said
+    facts = {key: it for key, it in vars(operation).items() if isinstance(it, (str, int, float))}
+    return (
+        f"{type(operation).__name__}({', '.join(f'{key}={facts[key]!r}' for key in sorted(facts))})"
+    )
 
 
 def _columns(item: Any) -> Any:
@@ -146,8 +157,18 @@ def _type(item: Any) -> str:
 
 
 def _default(item: Any) -> str:
-    text = getattr(getattr(item, "arg", item), "text", None) or getattr(item, "arg", item)
-    return "none" if item is None else str(text)
+    return "none" if item is None else _expression(getattr(item, "arg", item))
+
+
+def _expression(item: Any) -> str:
+    """Return an expression with its values in it: without them, two might be told the same."""
+    text = getattr(item, "text", None)
+    if text:
+        return str(text)
+    try:
+        return str(item.compile(dialect=_DIALECT, compile_kwargs={"literal_binds": True}))
+    except (AttributeError, CompileError):  # a string; a value that has no literal
+        return str(item)
 
 
 def _text(item: Any) -> str:

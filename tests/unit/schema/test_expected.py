@@ -201,6 +201,20 @@ def test_a_default_that_is_not_migrated_is_found(compare: Compare) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("default", "said"),
+    [
+        (sa.func.length("X"), "length('X')"),
+        (sa.cast(8, sa.BigInteger), "CAST(8 AS BIGINT)"),
+        (sa.Identity(always=True), "Identity(always=True)"),
+    ],
+)
+def test_a_default_is_told_with_its_values(compare: Compare, default: Any, said: str) -> None:
+    column = sa.Column("city_id", sa.Integer, server_default=default, nullable=True)
+    found = compare(person(city_id=column), compare_server_default=True)
+    assert [it.models for it in found if it.kind == "modify_default"] == [said]
+
+
 def test_several_changes_of_one_column_are_several_differences(compare: Compare) -> None:
     column = sa.Column("name", sa.Integer, nullable=False, comment="which")
     assert compare(person(name=column)) == [
@@ -274,6 +288,27 @@ def test_an_unknown_kind_of_difference_is_told_as_it_is(compare: Compare) -> Non
 
     assert compare(models(), process_revision_directives=process) == [
         Difference("GrantOp", models="grant select to public")
+    ]
+
+
+class CreateView(ops.MigrateOperation):
+    """An operation that has no words for itself."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.is_new = True
+        self.made_by = object()
+
+    def to_diff_tuple(self) -> Any:
+        return ("add_view", self)
+
+
+def test_an_operation_without_words_of_its_own_is_told_by_its_facts(compare: Compare) -> None:
+    def process(context: Any, revision: Any, directives: list[Any]) -> None:
+        directives[0].upgrade_ops.ops.append(CreateView("cheap_items"))
+
+    assert compare(models(), process_revision_directives=process) == [
+        Difference("add_view", models="CreateView(is_new=True, name='cheap_items')")
     ]
 
 
