@@ -47,7 +47,7 @@ def _section(spec: Spec) -> str:
 
 | option | environment | ini | default |
 |---|---|---|---|
-| {_option(spec)} | `{spec.environment}` | `{spec.ini}` | {_default(spec)} |
+| {_option(spec)} | `{spec.environment}` | {_ini(spec)} | {_default(spec)} |
 """
 
 
@@ -57,6 +57,10 @@ def _option(spec: Spec) -> str:
     if spec.kind == "flag":
         return f"`{spec.option}`, `--no-{spec.option[2:]}`"
     return f"`{spec.option}={spec.metavar}`".replace("|", "\\|")
+
+
+def _ini(spec: Spec) -> str:
+    return f"`{spec.ini}`" if spec.has_ini else "none"
 
 
 def _default(spec: Spec) -> str:

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_dbmigrate import __version__, candidates
+from pytest_dbmigrate import __version__, candidates, verdict
 from pytest_dbmigrate.candidates import Candidate
 from pytest_dbmigrate.databases import builds, connection, names, runs
 from pytest_dbmigrate.databases.builds import Build
@@ -29,8 +29,6 @@ from pytest_dbmigrate.errors import (
 from pytest_dbmigrate.migrations import events, source, state
 from pytest_dbmigrate.migrations.events import Event, EventLog
 from pytest_dbmigrate.migrations.fingerprint import Files
-from pytest_dbmigrate.schema import render
-from pytest_dbmigrate.schema.diff import Difference
 from pytest_dbmigrate.servers.base import Server
 from pytest_dbmigrate.servers.kept import Kept
 from pytest_dbmigrate.servers.run import Run
@@ -75,7 +73,7 @@ class Builder:
             living = Kept.of(self._settings.root).users(besides=self._run.id)
             runs.sweep_dead(self._control, [self._run.id, *living])
             build, facts = self._resumed()
-        self._judge(facts)
+        verdict.judge(self._settings, self._run, facts)
         return build, facts
 
     def _resumed(self) -> tuple[str, dict[str, Any]]:
@@ -257,15 +255,6 @@ class Builder:
         self._run_count += message["type"] == "done"
         facts = {key: value for key, value in message.items() if key != "type"}
         self._run.note(message["type"], **facts)
-
-    def _judge(self, facts: dict[str, Any]) -> None:
-        check = self._settings.check
-        found = [Difference.from_record(it) for it in facts["differences"] if check != "off"]
-        if found and check == "error":
-            raise render.drift(found)
-        sentences = [render.sentence(difference) for difference in found]
-        unchecked = facts["unchecked"] if check != "off" else "dbmigrate_check is off"
-        self._run.note("checked", **{**facts, "differences": sentences, "unchecked": unchecked})
 
     def _shape(self) -> dict[str, str]:
         """Return what shapes a schema besides the project's files."""

@@ -161,13 +161,20 @@ class RevisionError(ScriptError):
 
 @dataclass(eq=False)
 class DriftError(DbmigrateError):
-    """The migrated schema and the models differ: a sentence for each of several differences."""
+    """The migrated schema and the models differ: a sentence for each of several differences.
+
+    `baseline` says how many more the project has accepted.
+    """
 
     differences: tuple[str, ...] = ()
+    baseline: str = ""
 
     def facts(self) -> list[str]:
-        """Return the differences."""
-        return [f"{_INDENT}- {sentence}" for sentence in self.differences]
+        """Return the differences, and what is accepted besides."""
+        return [
+            *(f"{_INDENT}- {sentence}" for sentence in self.differences),
+            *_labelled("baseline", (self.baseline,) if self.baseline else ()),
+        ]
 
 
 def mark_position(statement: str, position: int, context: int = 3) -> list[str]:

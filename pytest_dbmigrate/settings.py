@@ -6,6 +6,7 @@ environment variables, the header and the options page of the docs are made from
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -36,6 +37,8 @@ class Spec:
     metavar: str = ""
     has_option: bool = True
     place: Callable[[str, tuple[Path, ...]], str] | None = None
+    has_ini: bool = True
+    must_exist: bool = True  # a FILE: if not, a run can write it
 
     @property
     def option(self) -> str:
@@ -295,6 +298,22 @@ SPECS: tuple[Spec, ...] = (
         kind="lines",
         has_option=False,
     ),
+    Spec(
+        "baseline",
+        "",
+        "the file of accepted differences between the migrated schema and the models: "
+        "only others are errors",
+        metavar="FILE",
+        must_exist=False,
+    ),
+    Spec(
+        "accept_drift",
+        False,
+        "write the differences of this run to the baseline: they are accepted from now on",
+        _flag,
+        kind="flag",
+        has_ini=False,
+    ),
 )
 _BY_NAME = {spec.name: spec for spec in SPECS}
 
@@ -324,6 +343,8 @@ class Settings:
     timeout: float
     wait: float
     env: tuple[EnvVariable, ...]
+    baseline: str
+    accept_drift: bool
     sources: Mapping[str, Source] = field(default_factory=dict)
 
     def changed(self) -> list[str]:
@@ -353,7 +374,8 @@ def resolve(
     paths are taken from `start` (options, environment) or `ini_folder` (ini).
     """
     _refuse_unknown(environ, (spec.environment for spec in SPECS), "environment variable")
-    _refuse_unknown(ini, (spec.ini for spec in SPECS), "ini key")
+    _refuse_lasting(ini)
+    _refuse_unknown(ini, (spec.ini for spec in SPECS if spec.has_ini), "ini key")
     values: dict[str, Any] = {}
     sources: dict[str, Source] = {}
     for spec in SPECS:
@@ -368,10 +390,13 @@ def resolve(
         base = folder or root
         value = given if source == "default" else _parsed(spec, spelled, given, (base, root))
         if spec.metavar in ("FILE", "FOLDER") and value:
-            value = _existing(spec, spelled, base / value)
+            path = base / value
+            value = _existing(spec, spelled, path) if spec.must_exist else os.path.realpath(path)
         values[spec.name] = value
     settings = Settings(root=root, **values, sources=sources)
     _refuse_contradictions(settings)
+    if settings.baseline or settings.accept_drift:
+        _refuse_baseline(settings)
     return settings
 
 
@@ -391,6 +416,17 @@ def _refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> No
                 todo=(
                     f"did you mean {prefix}{near[0]}?" if near else f"known are {', '.join(names)}",
                 ),
+            )
+
+
+def _refuse_lasting(ini: Mapping[str, Any]) -> None:
+    for spec in SPECS:
+        if not spec.has_ini and spec.ini in ini:
+            from pytest_dbmigrate.errors import SettingError
+
+            raise SettingError(
+                f"{spec.option} is for one run, and cannot stand in an ini file",
+                todo=(f"say {spec.option} on the command line",),
             )
 
 
@@ -472,6 +508,41 @@ def _refuse_odd_targets(settings: Settings) -> None:
             f"{environments} {'environment' if environments == 1 else 'environments'}",
             todo=("give one line for all of them, or a line for each line of dbmigrate_alembic",),
         )
+
+
+def _refuse_baseline(settings: Settings) -> None:
+    from pytest_dbmigrate.errors import SettingError
+
+    if settings.check == "off":  # the file is not looked at
+        if not settings.accept_drift:
+            return
+        raise SettingError(
+            f"{_spelled(settings, 'accept_drift')} has nothing to accept with "
+            f"{_spelled(settings, 'check')}=off",
+            todo=("leave one of the two out",),
+        )
+    if not settings.baseline:
+        raise SettingError(
+            f"{_spelled(settings, 'accept_drift')} needs a file to write to",
+            todo=("name it: dbmigrate_baseline = FILE in the ini file, or --db-baseline=FILE",),
+        )
+    path, why, todo = Path(settings.baseline), "", ""
+    if not path.parent.is_dir():
+        why, todo = f"there is no folder {path.parent}", "make the folder, or name another file"
+    elif path.exists() and not path.is_file():
+        why, todo = "it is no file", "name another one"
+    elif not path.exists() and not settings.accept_drift:
+        why = "there is no such file"
+        todo = "write it with the differences there are: run once with --db-accept-drift"
+    if why:
+        said = f"{_spelled(settings, 'baseline')}={path}"
+        raise SettingError(f"{said} cannot be used: {why}", todo=(todo,))
+
+
+def _spelled(settings: Settings, name: str) -> str:
+    """Return a setting's name as it was said."""
+    spec, source = _BY_NAME[name], settings.sources[name]
+    return {"option": spec.option, "environment": spec.environment}.get(source, spec.ini)
 
 
 def _shown(value: Any) -> str:

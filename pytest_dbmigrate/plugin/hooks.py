@@ -107,8 +107,9 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """Explain a failure, list leaks and kept databases."""
-    if config.stash[STATE].has_session:
-        config.stash[STATE].narrator.summarize(terminalreporter)
+    state = config.stash[STATE]
+    if state.has_session or state.settings.accept_drift:
+        state.narrator.summarize(terminalreporter)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +23,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         if spec.has_option:
             _add_option(group, spec)
         kind = "linelist" if spec.kind == "lines" else "string"
-        parser.addini(spec.ini, spec.help, type=kind, default=None)  # type: ignore[arg-type]
+        if spec.has_ini:
+            parser.addini(spec.ini, spec.help, type=kind, default=None)  # type: ignore[arg-type]
     for name, text in ACTIONS.items():
         group.addoption(f"--db-{name}", dest=f"db_{name}", action="store_true", help=text)
 
@@ -52,23 +54,35 @@ def _add_option(group: Any, spec: Spec) -> None:
 def read(config: pytest.Config) -> Settings:
     """Return the settings of a run; raises `pytest.UsageError` for an unusable one."""
     namespace = config.known_args_namespace
-    known = {spec.ini: config.getini(spec.ini) for spec in SPECS}
+    known = {spec.ini: config.getini(spec.ini) for spec in SPECS if spec.has_ini}
+    always = config.getini("addopts")
+    lasting = {it.ini: "" for it in SPECS if not it.has_ini and it.option in always}
     unknown = {key: "" for key in _ini_keys(config) if key.startswith("dbmigrate_")}
     try:
-        return resolve(
+        settings = resolve(
             config.rootpath,
             {spec.name: getattr(namespace, "db_" + spec.name, None) for spec in SPECS},
             os.environ,
-            {**unknown, **known},
+            {**unknown, **known, **lasting},
             ini_folder=config.inipath.parent if config.inipath else None,
             start=config.invocation_params.dir,
         )
+        _look_at_baseline(settings)
+        return settings
     except Exception as error:
         from pytest_dbmigrate.errors import SettingError
 
         if not isinstance(error, SettingError):
             raise
         raise pytest.UsageError(f"dbmigrate: {error}") from None
+
+
+def _look_at_baseline(settings: Settings) -> None:
+    """Raise `SettingError` for a file that could not be read when it is needed."""
+    if settings.baseline and settings.check != "off":
+        from pytest_dbmigrate.schema import accepted
+
+        accepted.look(Path(settings.baseline), is_to_be_written=settings.accept_drift)
 
 
 def _ini_keys(config: pytest.Config) -> list[str]:

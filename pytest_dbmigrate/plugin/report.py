@@ -21,8 +21,13 @@ _PLAIN_EVERY = 5.0  # seconds between two lines of progress in a log
 class Narrator:
     """Tells the run's journal on the terminal, as it is written by any process of the run."""
 
-    def __init__(self, config: pytest.Config, *, shows: bool, is_captured: bool) -> None:
-        """`is_captured` tells whether this process captures the output of tests."""
+    def __init__(
+        self, config: pytest.Config, *, shows: bool, is_captured: bool, accepts: bool = False
+    ) -> None:
+        """`is_captured` tells whether this process captures the output of tests.
+
+        `accepts` tells whether the run is to write the baseline.
+        """
         self._config = config
         self._shows = shows
         self._is_captured = is_captured
@@ -35,6 +40,8 @@ class Narrator:
         self._differences: list[str] = []
         self._leaks: list[dict[str, Any]] = []
         self._kept: list[str] = []
+        self._gone: dict[str, Any] | None = None
+        self._unwritten = "no test of this run has asked for the database" if accepts else ""
 
     def follow(self, run: Run) -> None:
         """Begin to tell the journal of a run."""
@@ -60,6 +67,14 @@ class Narrator:
         if self._differences:
             terminal.write_sep("=", f"{_NAME}: the schema differs from the models", yellow=True)
             _write_lines(terminal, [f"- {sentence}" for sentence in self._differences])
+        if self._gone is not None:
+            title = f"{_NAME}: the baseline names differences that no longer occur"
+            terminal.write_sep("=", title, yellow=True)
+            remove = f"remove them from {self._gone['path']}, or run once with --db-accept-drift"
+            _write_lines(terminal, [*(f"- {it}" for it in self._gone["lines"]), remove])
+        if self._unwritten:
+            terminal.write_sep("=", f"{_NAME}: the baseline was not written", yellow=True)
+            terminal.write_line(self._unwritten)
         if self._leaks:
             terminal.write_sep("=", f"{_NAME}: connections left open", yellow=True)
             for leak in self._leaks:
@@ -119,18 +134,19 @@ class Narrator:
 
     def _tell_checked(self, note: dict[str, Any]) -> None:
         self._differences = note["differences"]
-        if note["unchecked"]:
-            schema = f"not compared with the models: {note['unchecked']}"
-        elif note["differences"]:
-            number = len(note["differences"])
-            schema = f"{number} {'difference' if number == 1 else 'differences'} to the models"
-        else:
-            schema = "the schema matches the models"
-        self._line(f"{_came_to_be(note)}; {schema}")
+        self._unwritten = self._unwritten and note["unchecked"]
+        self._line(f"{_came_to_be(note)}; {_compared(note)}")
+
+    def _tell_gone(self, note: dict[str, Any]) -> None:
+        self._gone = note
+
+    def _tell_accepted(self, note: dict[str, Any]) -> None:
+        self._line(note["line"], bold=True)
 
     def _tell_failed(self, note: dict[str, Any]) -> None:
         if self._failure is None:
             self._failure = from_record(note["error"])
+            self._unwritten = self._unwritten and "there was no database"
             self._line(f"{self._failure.what} (explained at the end)", red=True)
 
     def _tell_leaked(self, note: dict[str, Any]) -> None:
@@ -141,7 +157,7 @@ class Narrator:
             self._kept.append(note["line"])
 
     def _line(self, text: str, **markup: bool) -> None:
-        """Write a line that stays; with -q, only one in red."""
+        """Write a line that stays; with -q, only one that stands out."""
         with self._terminal() as terminal:
             if terminal is None or (terminal.verbosity < 0 and not markup):
                 return
@@ -188,6 +204,23 @@ def _came_to_be(note: dict[str, Any]) -> str:
         return f"resumed: {now}{after} in {note['seconds']:.2f} s"
     why = f"{note['reason']}; " if note["reason"] else ""
     return f"{note['how']}: {why}{count} applied in {note['seconds']:.2f} s"
+
+
+def _compared(note: dict[str, Any]) -> str:
+    """Return in words what the comparison with the models has found."""
+    if note["unchecked"]:
+        return f"not compared with the models: {note['unchecked']}"
+    accepted = note["accepted"]
+    total = accepted + len(note["differences"])
+    if not total:
+        return "the schema matches the models"
+    said = f"{total} {'difference' if total == 1 else 'differences'} to the models"
+    if not note["has_baseline"]:
+        return said
+    if total == 1:
+        return f"{said}, {'' if accepted else 'not '}in the baseline"
+    how_many = "all" if accepted == total else f"{accepted or 'none'} of them"
+    return f"{said}, {how_many} in the baseline"
 
 
 def _write_lines(terminal: pytest.TerminalReporter, lines: list[str]) -> None:

@@ -72,7 +72,8 @@ class State:
         from pytest_dbmigrate.plugin.report import Narrator
 
         shows, is_captured = not self.is_worker, not self.is_controller
-        return Narrator(self.config, shows=shows, is_captured=is_captured)
+        accepts = self.settings.accept_drift
+        return Narrator(self.config, shows=shows, is_captured=is_captured, accepts=accepts)
 
     @property
     def has_session(self) -> bool:

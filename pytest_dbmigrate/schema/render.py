@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from pytest_dbmigrate.errors import DriftError
@@ -12,23 +13,35 @@ _TODO = (
     "if the migrations are right: change the models",
     "to go on for now: --db-check=warn, or dbmigrate_check = warn",
 )
+_ADDRESS = re.compile(r"(<[^<>]*) at 0x[0-9a-fA-F]+")
 
 
 def sentence(difference: Difference) -> str:
-    """Return one sentence without a full stop that names the table and what differs."""
-    say = _SENTENCES.get(difference.kind)
-    return say(difference) if say else _unknown(difference)
+    """Return one sentence without a full stop that names the table and what differs.
+
+    It is one line, and the same in each run: without the addresses of objects in memory.
+    """
+    say = _SENTENCES.get(difference.kind, _unknown)
+    return " ".join(_ADDRESS.sub(r"\1", say(difference)).split())
 
 
-def drift(differences: Sequence[Difference]) -> DriftError:
-    """Return the error for these differences."""
+def drift(differences: Sequence[Difference], baseline: str = "", accepted: int = 0) -> DriftError:
+    """Return the error for these differences; file `baseline`, if any, accepts some more."""
     sentences = tuple(sentence(difference) for difference in differences)
+    todo, more = _TODO, ""
+    if baseline:
+        accept = f"to go on for now: run once with --db-accept-drift, which writes {baseline}"
+        todo = (*_TODO[:-1], accept)
+    if accepted:
+        more = f"{baseline} accepts {accepted} more difference{'' if accepted == 1 else 's'}"
     if len(sentences) == 1:
-        return DriftError(sentences[0], todo=_TODO)
+        return DriftError(sentences[0], todo=todo, baseline=more)
+    which = " that are not in the baseline" if baseline else ""
     return DriftError(
-        f"the migrated schema and the models have {len(sentences)} differences",
-        todo=_TODO,
+        f"the migrated schema and the models have {len(sentences)} differences{which}",
+        todo=todo,
         differences=sentences,
+        baseline=more,
     )
 
 

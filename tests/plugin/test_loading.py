@@ -93,7 +93,7 @@ def test_help_lists_every_option_and_ini_key(project: Project) -> None:
     said = output(project.run("--help"))
 
     words = said.split()
-    assert {spec.ini for spec in SPECS} <= {word.strip(":") for word in words}
+    assert {spec.ini for spec in SPECS if spec.has_ini} <= {word.strip(":") for word in words}
     assert {spec.option for spec in SPECS if spec.has_option} <= {
         word.partition("=")[0] for word in words
     }

@@ -15,7 +15,18 @@ import pytest
 
 PACKAGE = "pytest_dbmigrate"
 ROOMS = ("servers", "migrations", "schema", "databases", "suites")
-JOINERS = ("session", "build", "candidates", "status", "child", "work", "cli", "plugin", "__main__")
+JOINERS = (
+    "session",
+    "build",
+    "candidates",
+    "verdict",
+    "status",
+    "child",
+    "work",
+    "cli",
+    "plugin",
+    "__main__",
+)
 BASE = ("clock", "errors", "dsn", "lines", "locks", "settings")
 
 

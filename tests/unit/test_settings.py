@@ -33,6 +33,9 @@ refusing_setting = pytest.mark.parametrize(  # whatever is in the other one may 
     "spec", [spec for spec in SPECS if spec.name != "before"], ids=lambda spec: spec.name
 )
 every_setting = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
+every_ini_key = pytest.mark.parametrize(
+    "spec", [spec for spec in SPECS if spec.has_ini], ids=lambda spec: spec.name
+)
 
 
 def samples(spec: Spec, folder: Path) -> list[str]:
@@ -80,9 +83,14 @@ def refusal(root: Path, **said: dict[str, Any]) -> list[str]:
 
 def beside(spec: Spec, folder: Path) -> dict[str, str]:
     """Return the options that a setting cannot do without."""
-    if spec.name != "compose_service":
+    beside = {
+        "compose_service": ("compose_file", "compose.yaml"),
+        "accept_drift": ("baseline", "d"),
+    }
+    if spec.name not in beside:
         return {}
-    return {"compose_file": _made(folder / "compose.yaml", Path.touch)}
+    name, file = beside[spec.name]
+    return {name: _made(folder / file, Path.touch)}
 
 
 @every_setting
@@ -91,7 +99,7 @@ def test_a_setting_is_the_default_where_nobody_says_otherwise(spec: Spec, tmp_pa
     assert (getattr(settings, spec.name), settings.sources[spec.name]) == (spec.default, "default")
 
 
-@every_setting
+@every_ini_key
 def test_the_ini_goes_before_the_default(spec: Spec, tmp_path: Path) -> None:
     value = samples(spec, tmp_path)[-1]
     settings = resolved(tmp_path, beside(spec, tmp_path), ini={spec.ini: value})
@@ -104,9 +112,8 @@ def test_the_ini_goes_before_the_default(spec: Spec, tmp_path: Path) -> None:
 @every_setting
 def test_the_environment_goes_before_the_ini(spec: Spec, tmp_path: Path) -> None:
     first, second, *_ = samples(spec, tmp_path)
-    settings = resolved(
-        tmp_path, beside(spec, tmp_path), {spec.environment: first}, {spec.ini: second}
-    )
+    ini = {spec.ini: second} if spec.has_ini else {}
+    settings = resolved(tmp_path, beside(spec, tmp_path), {spec.environment: first}, ini)
     assert (getattr(settings, spec.name), settings.sources[spec.name]) == (
         parsed(spec, first),
         "environment",
@@ -120,7 +127,7 @@ def test_the_option_goes_before_the_environment_and_the_ini(spec: Spec, tmp_path
         tmp_path,
         {**beside(spec, tmp_path), spec.name: first},
         {spec.environment: second},
-        {spec.ini: (rest or [second])[0]},
+        {spec.ini: (rest or [second])[0]} if spec.has_ini else {},
     )
     assert (getattr(settings, spec.name), settings.sources[spec.name]) == (
         parsed(spec, first),
@@ -138,22 +145,27 @@ def parsed(spec: Spec, value: str) -> Any:
 def test_nonsense_in_an_option_is_refused(spec: Spec, tmp_path: Path) -> None:
     first, *rest = refusal(tmp_path, option={spec.name: NONSENSE})
     assert first.startswith(f"{spec.option}{_nonsense(spec, tmp_path)} cannot be used: ")
-    assert rest == [f"  to do: {spec.help}"]
+    assert rest == [f"  to do: {_wanted(spec)}"]
 
 
 @refusing_setting
 def test_nonsense_in_the_environment_is_refused(spec: Spec, tmp_path: Path) -> None:
     first, *rest = refusal(tmp_path, environ={spec.environment: NONSENSE})
     assert first.startswith(f"{spec.environment}{_nonsense(spec, tmp_path)} cannot be used: ")
-    assert rest == [f"  to do: {spec.help}"]
+    assert rest == [f"  to do: {_wanted(spec)}"]
 
 
-@refusing_setting
+@every_ini_key
 def test_nonsense_in_the_ini_is_refused(spec: Spec, tmp_path: Path) -> None:
     said = [NONSENSE] if spec.kind == "lines" else NONSENSE
     first, *rest = refusal(tmp_path, ini={spec.ini: said})
     assert first.startswith(f"{spec.ini}{_nonsense(spec, tmp_path)} cannot be used: ")
-    assert rest == [f"  to do: {spec.help}"]
+    assert rest == [f"  to do: {_wanted(spec)}"]
+
+
+def _wanted(spec: Spec) -> str:
+    write = "write it with the differences there are: run once with --db-accept-drift"
+    return spec.help if spec.must_exist else write
 
 
 def _nonsense(spec: Spec, root: Path) -> str:
@@ -408,6 +420,70 @@ def test_a_service_without_its_compose_file_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path, option={"compose_service": "db"}) == [
         "dbmigrate_compose_service=db needs a compose file",
         "  to do: set dbmigrate_compose_file as well, or neither",
+    ]
+
+
+def test_the_baseline_may_be_missing_if_the_run_writes_it(tmp_path: Path) -> None:
+    options = {"baseline": "drift.txt", "accept_drift": "true"}
+    assert resolved(tmp_path, options).baseline == str(tmp_path / "drift.txt")
+
+
+@pytest.mark.parametrize("accepts", ["true", "false"])
+def test_the_folder_of_the_baseline_must_exist(accepts: str, tmp_path: Path) -> None:
+    path = tmp_path / "no/where.txt"
+    said = {"environ": {"DBMIGRATE_BASELINE": "no/where.txt"}, "option": {"accept_drift": accepts}}
+    assert refusal(tmp_path, **said) == [
+        f"DBMIGRATE_BASELINE={path} cannot be used: there is no folder {path.parent}",
+        "  to do: make the folder, or name another file",
+    ]
+
+
+@pytest.mark.parametrize("accepts", ["true", "false"])
+def test_a_folder_is_no_baseline(accepts: str, tmp_path: Path) -> None:
+    (tmp_path / "drift").mkdir()
+    option = {"accept_drift": accepts}
+    assert refusal(tmp_path, option=option, ini={"dbmigrate_baseline": "drift"}) == [
+        f"dbmigrate_baseline={tmp_path / 'drift'} cannot be used: it is no file",
+        "  to do: name another one",
+    ]
+
+
+def test_there_is_nothing_to_look_at_without_the_check(tmp_path: Path) -> None:
+    settings = resolved(tmp_path, {"baseline": "no/where.txt", "check": "off"})
+    assert settings.baseline == str(tmp_path / "no/where.txt")
+
+
+@pytest.mark.parametrize(
+    ("said", "what"),
+    [
+        ({"option": {"accept_drift": "true"}}, "--db-accept-drift needs a file to write to"),
+        (
+            {"environ": {"DBMIGRATE_ACCEPT_DRIFT": "1"}, "ini": {"dbmigrate_baseline": ""}},
+            "DBMIGRATE_ACCEPT_DRIFT needs a file to write to",
+        ),
+    ],
+)
+def test_differences_are_accepted_in_a_file(
+    said: dict[str, Any], what: str, tmp_path: Path
+) -> None:
+    assert refusal(tmp_path, **said) == [
+        what,
+        "  to do: name it: dbmigrate_baseline = FILE in the ini file, or --db-baseline=FILE",
+    ]
+
+
+def test_differences_that_are_not_looked_for_cannot_be_accepted(tmp_path: Path) -> None:
+    said = {"option": {"accept_drift": "true", "baseline": "d"}, "ini": {"dbmigrate_check": "off"}}
+    assert refusal(tmp_path, **said) == [
+        "--db-accept-drift has nothing to accept with dbmigrate_check=off",
+        "  to do: leave one of the two out",
+    ]
+
+
+def test_differences_are_not_accepted_for_ever(tmp_path: Path) -> None:
+    assert refusal(tmp_path, ini={"dbmigrate_accept_drift": "false"}) == [
+        "--db-accept-drift is for one run, and cannot stand in an ini file",
+        "  to do: say --db-accept-drift on the command line",
     ]
 
 

@@ -1,0 +1,80 @@
+"""The differences that a project has accepted: a text of one sentence a line. Pure.
+
+A line is what `render.sentence` says of a difference. Blank lines mean nothing; a line that
+begins with `#` is a comment, and one directly above a sentence stays with it when the text
+is written anew. A line that no difference could ever have written is one that is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+_MARK = "# pytest-dbmigrate: "
+HEADER = (
+    f"{_MARK}differences between the migrations and the models that are accepted.",
+    "# Only others are errors. The fewer lines the better: a line that is no longer true is",
+    "# named at the end of a run. To write the file anew: pytest --db-accept-drift",
+    "# A comment directly above a line stays with it.",
+)
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The accepted lines, in the order of the text, each with the comments above it.
+
+    `is_ours` tells whether it is safe to write the text anew: the first line is that of a
+    baseline, or nothing would be lost.
+    """
+
+    comments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    is_ours: bool = True
+
+
+@dataclass(frozen=True)
+class Split:
+    """Lines, sorted: those that are accepted, those that are not, those that are gone."""
+
+    known: tuple[str, ...]
+    new: tuple[str, ...]
+    gone: tuple[str, ...]
+
+
+def line(sentence: str) -> str:
+    """Return the line that accepts a sentence: no comment, and what UTF-8 can spell."""
+    text = " ".join(sentence.encode("utf-8", "backslashreplace").decode().split())
+    return f"\\{text}" if text.startswith("#") else text
+
+
+def parse(text: str) -> Baseline:
+    """Return what a text accepts."""
+    found: dict[str, tuple[str, ...]] = {}
+    above: list[str] = []
+    lines = [" ".join(it.split()) for it in text.split("\n")]
+    for it in lines:
+        if it.startswith("#"):
+            above += [it] * (it not in HEADER)
+            continue
+        if it:
+            found[it] = (*found.get(it, ()), *above)
+        above = []
+    first = next((it for it in lines if it), "")
+    return Baseline(found, is_ours=first.startswith(_MARK) or not found)
+
+
+def render(sentences: Iterable[str], before: Baseline) -> str:
+    """Return the text that accepts these sentences and no others; comments stay."""
+    rows = [*HEADER, ""]
+    for it in sorted({line(sentence) for sentence in sentences}):
+        rows += [*before.comments.get(it, ()), it]
+    return "\n".join(rows).rstrip("\n") + "\n"
+
+
+def split(sentences: Iterable[str], baseline: Baseline) -> Split:
+    """Return which of the sentences are accepted, and what is accepted without need."""
+    found, accepted = {line(sentence) for sentence in sentences}, set(baseline.comments)
+    return Split(
+        known=tuple(sorted(found & accepted)),
+        new=tuple(sorted(found - accepted)),
+        gone=tuple(sorted(accepted - found)),
+    )
