@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
 from pathlib import Path
 
@@ -52,7 +51,7 @@ def write(path: Path, text: str) -> bool:
     with contextlib.suppress(OSError):
         if target.read_bytes() == content:
             return False
-    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    beside = target.with_name(f".{target.name}.{os.urandom(4).hex()}")
     try:
         _write_new(beside, content, like=target)
         beside.replace(target)
