@@ -210,6 +210,8 @@ class Builder:
                 job = self._job(build, dsn, base, name, one, results)
                 with _naming(name):
                     results[name] = started[name].migrate(job, self._follow, _import_sqlalchemy)
+                if results[name]["output"]:
+                    self._run.note("printed", output=results[name]["output"])
             for name in names[:-1]:
                 others = [results[it]["tables"] for it in names if it != name]
                 with _naming(name):

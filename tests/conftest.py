@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+collect_ignore = ["projects"]  # their tests are run in copies of them
+
 
 @pytest.fixture(scope="session", autouse=True)
 def temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:

@@ -8,6 +8,7 @@ surrounds a revision: the event before it, the event after its commit.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import time
@@ -216,6 +217,7 @@ class Upgrade:
         """Watch the step's script, and not what Alembic does around it."""
         run, watch = step.migration_fn, self._watch
 
+        @functools.wraps(run)  # Alembic logs its name
         def watched(**keywords: Any) -> None:
             try:
                 with watch.script():

@@ -55,8 +55,8 @@ class Message(TypedDict, total=False):
     """One line from the child. Which keys it has depends on `type`.
 
     plan: total; started: revision, doc; prepared, done: revision, seconds;
-    result: heads, differences, unchecked, manifest, tables; compared: differences, unchecked;
-    scripts: scripts; error: error.
+    result: heads, differences, unchecked, manifest, tables, and from `Child.migrate` output,
+    what was printed meanwhile; compared: differences, unchecked; scripts: scripts; error: error.
     """
 
     type: Literal["plan", "prepared", "started", "done", "result", "compared", "scripts", "error"]
@@ -69,6 +69,7 @@ class Message(TypedDict, total=False):
     unchecked: str
     manifest: dict[str, Any]
     tables: Tables
+    output: str
     scripts: list[dict[str, str]]
     error: dict[str, Any]
 

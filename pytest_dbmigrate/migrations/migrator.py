@@ -70,7 +70,7 @@ class Child:
     def migrate(
         self, job: Job, notify: Callable[[Message], None], meanwhile: Callable[[], None]
     ) -> Message:
-        """Give the child its job and return its `result` message.
+        """Give the child its job and return its `result` message, with what was printed.
 
         Each earlier message goes to `notify`; `meanwhile` is called once while the child
         works. Raises `MigrationError`: the child's own, or one that says during which
@@ -79,7 +79,8 @@ class Child:
         self._job = job
         self._tell(job)
         meanwhile()
-        return self._answer(notify, stays=job["is_checked_later"])
+        result = self._answer(notify, stays=job["is_checked_later"])
+        return {**result, "output": self._said()}
 
     def compare(self, others: list[Tables], notify: Callable[[Message], None]) -> Message:
         """Return the `compared` message of a child that has migrated and stayed.
@@ -155,7 +156,16 @@ class Child:
 
     def _said(self) -> str:
         self._output.seek(0)
-        return redact(self._output.read()[-_OUTPUT_KEPT:], self._password)
+        # redacted before it is cut: half a password would not be known for one
+        return _end_of(redact(self._output.read(), self._password))
+
+
+def _end_of(text: str) -> str:
+    """Return a text, or only its last lines if it is very long."""
+    if len(text) <= _OUTPUT_KEPT:
+        return text
+    end = text[-_OUTPUT_KEPT:]
+    return f"...\n{end[end.find(chr(10)) + 1 :]}"
 
 
 def _redacted(value: Any, password: str) -> Any:

@@ -132,6 +132,11 @@ class Narrator:
     def _tell_waiting(self, note: dict[str, Any]) -> None:
         self._line(f"waiting for {note['holder']}, which applies migrations ...")
 
+    def _tell_printed(self, note: dict[str, Any]) -> None:
+        if self._config.get_verbosity() > 1:
+            lines = [f"  {line}".rstrip() for line in note["output"].strip("\n").splitlines()]
+            self._line("\n".join(["env.py and the migrations printed:", *lines]))
+
     def _tell_checked(self, note: dict[str, Any]) -> None:
         self._differences = note["differences"]
         self._unwritten = self._unwritten and note["unchecked"]

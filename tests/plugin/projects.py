@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+_PROJECTS = Path(__file__).parents[1] / "projects"
 PATIENCE = 120.0  # seconds an inner run may take
 ITEM_TABLE = 'op.execute("create table item (id integer primary key, name text)")'
 ITEM_MODEL = """
@@ -123,6 +125,17 @@ class Project:
         self.write("alembic.ini", ALEMBIC_INI)
         self.env(sync_env())
         (self.path / "migrations" / "versions").mkdir()
+
+    def copy(self, name: str) -> None:
+        """Put a project of `tests/projects` in the place of this one; its `pytest.ini` stays."""
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(_PROJECTS / name, self.path, ignore=ignored, dirs_exist_ok=True)
+
+    def run_naive(self, *arguments: str) -> pytest.RunResult:
+        """Run a copied project's tests without us, its database made by its `naive.py`."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SERVER_URL", self.server_url())
+            return self.pytester.runpytest_subprocess("-p", "naive", *arguments, timeout=PATIENCE)
 
     def write(self, name: str, text: str) -> Path:
         """Write a file, its text dedented; its folders are made."""

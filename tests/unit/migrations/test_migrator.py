@@ -74,7 +74,7 @@ def refusal(child: Child, job: Job) -> list[str]:
 def test_the_child_migrates_the_database_and_tells_each_step(
     child: Child, job: Job, project: Project
 ) -> None:
-    project.add("0001", 'op.execute("create table item (id int)")')
+    project.add("0001", 'op.execute("create table item (id int)")\nprint("made")')
     result, heard = run(child, job)
     assert [message["type"] for message in heard] == ["plan", "started", "done"]
     assert result == {
@@ -82,6 +82,7 @@ def test_the_child_migrates_the_database_and_tells_each_step(
         "heads": ["0001"],
         "differences": [],
         "unchecked": "env.py gives Alembic no target_metadata",
+        "output": "made\n",
     }
     assert project.query("select count(*) from item") == [(0,)]
 
