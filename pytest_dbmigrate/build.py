@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_dbmigrate import __version__, candidates, verdict
 from pytest_dbmigrate.candidates import Candidate
-from pytest_dbmigrate.databases import builds, connection, names, runs
+from pytest_dbmigrate.databases import builds, cluster, connection, names, runs
 from pytest_dbmigrate.databases.builds import Build
 from pytest_dbmigrate.databases.control import Control
 from pytest_dbmigrate.dsn import Dsn
@@ -78,6 +78,8 @@ class Builder:
 
     def _resumed(self) -> tuple[str, dict[str, Any]]:
         known = builds.every(self._control)
+        if not known:
+            cluster.remember(self._control)
         files, shape = Files(), self._shape()
         check = self._settings.check != "off"
         if self._settings.fresh:
@@ -93,8 +95,7 @@ class Builder:
             if base:
                 self._recover(base, history)
         self._clear([it for it in known if it.sealed is None and not _is(it, base)])
-        if base is None and known:
-            self._need_no_roles()
+        self._make_room(base)
         made = self._go_on(base)
         self._clear(builds.spare(self._control))
         return made
@@ -108,7 +109,7 @@ class Builder:
             except StaleStateError as error:
                 self._reason = error.what
                 self._clear([it for it in builds.every(self._control) if it.sealed is None])
-                self._need_no_roles()
+                self._make_room(None)
         return self._upgrade(secrets.token_hex(4), None)
 
     def _recover(self, base: Candidate, history: events.Connection) -> None:
@@ -126,15 +127,25 @@ class Builder:
                     events.forget(history, build.id)
         builds.drop_orphans(self._control)
 
-    def _need_no_roles(self) -> None:
-        """Have a server of our own replaced if roles of an earlier build would be in the way."""
+    def _make_room(self, base: Candidate | None) -> None:
+        """Take away what earlier builds have made for all databases of a server of our own.
+
+        A template whose build has made some of it goes, too: it would be another one without.
+        If something stays, what starts from nothing would not: the server is to be replaced.
+        """
         if self._server.kind == "url":
             return
-        roles = builds.roles(self._control)
-        if roles:
+        start = base.build.id if base else None
+        roles = cluster.roles_in_the_way(self._control, start)
+        makers = cluster.makers(self._control, roles)
+        self._clear([it for it in builds.every(self._control) if it.id in makers])
+        if not makers & {it.id for it in builds.every(self._control)}:  # else a run uses one
+            cluster.drop_roles(self._control, roles)
+        left = cluster.in_the_way(self._control, start)
+        if left and base is None:
             raise BrokenServerError(
-                "roles that an earlier build has made are in the way",
-                tried=(", ".join(roles),),
+                "what an earlier build has made for the whole server is in the way",
+                tried=tuple(sorted(map(str, left))),
                 todo=("start from nothing with --db-fresh",),
                 reason=self._reason,
             )
@@ -143,9 +154,12 @@ class Builder:
         dsn = self._database(build, base)
         applied = base.applied if base else []
         began = time.monotonic()
+        was_alone, found = self._is_alone(), cluster.look(self._control)
         try:
             results = self._migrate(build, dsn, base)
         except DbmigrateError as error:
+            with contextlib.suppress(DatabaseError):
+                self._notice(build, found, was_alone)
             if self._control.home == self._run.id:
                 builds.forget(self._control, build)
                 raise
@@ -162,6 +176,7 @@ class Builder:
             "reason": self._reason,
             "how": "resumed" if base else ("rebuilt" if self._reason else "fresh"),
             "unfinished": _told(base, self._run_count),
+            "cluster": self._notice(build, found, was_alone),
         }
         sealed = {"facts": facts, "is_checked": self._settings.check != "off"}
         if self._settings.resume:
@@ -170,6 +185,25 @@ class Builder:
             sealed |= self._known(build, before, results)
         builds.seal(self._control, build, sealed)
         return build, facts
+
+    def _notice(self, build: str, found: set[cluster.Thing], was_alone: bool) -> list[str]:
+        """Tell what is new to all databases of the server since the migrations began."""
+        new = cluster.look(self._control) - found
+        is_sure = was_alone and self._is_alone()
+        if is_sure:
+            cluster.record(self._control, build, new)
+        told = sorted(str(it) for it in new)
+        if told:
+            stays = self._server.kind == "url"
+            self._run.note("cluster", things=told, is_sure=is_sure, stays=stays)
+        return told
+
+    def _is_alone(self) -> bool:
+        """Whether nobody else can be at work on the server."""
+        if self._server.kind == "url":
+            return False
+        is_guest = self._control.home != self._run.id
+        return not (is_guest and Kept.of(self._settings.root).users(besides=self._run.id))
 
     def _known(
         self, build: str, before: list[dict[str, Any]], results: dict[str, Message]

@@ -10,7 +10,7 @@ from typing import Any
 from psycopg.types.json import Json
 
 from pytest_dbmigrate import locks
-from pytest_dbmigrate.databases import names
+from pytest_dbmigrate.databases import cluster, names
 from pytest_dbmigrate.databases.connection import Connection
 from pytest_dbmigrate.databases.control import Control
 from pytest_dbmigrate.dsn import Dsn
@@ -63,6 +63,8 @@ def begin(
         control.drop(name)
     control.register(scratch, "build")
     control.create(scratch, "build", template and names.template(template))
+    if template:
+        cluster.inherit(control, build, template)
     return control.dsn.at(scratch)
 
 
@@ -98,14 +100,6 @@ def forget(control: Control, build: str) -> None:
     for name in (names.scratch(build), names.template(build)):
         control.drop(name)
         control.unregister(name)
-
-
-def roles(control: Control) -> list[str]:
-    """Return the roles of the server that are neither its own nor ours."""
-    rows = control.execute(
-        "select rolname from pg_roles where oid >= 16384 and rolname <> current_user order by 1"
-    ).fetchall()
-    return [name for (name,) in rows]
 
 
 def spare(control: Control) -> list[Build]:

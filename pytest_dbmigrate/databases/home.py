@@ -34,6 +34,14 @@ create table if not exists build (
     began_at timestamptz not null default clock_timestamp(),
     used_at timestamptz not null default clock_timestamp()
 );
+create table if not exists baseline (things json not null);
+create table if not exists made (
+    build text not null,
+    kind text not null,
+    name text not null,
+    value text not null,
+    primary key (build, kind, name, value)
+);
 create table if not exists run (
     id text primary key,
     host text not null,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _PREFIX = "dbm"
+OURS = f"^{_PREFIX}_[0-9a-f]{{8}}_"  # how every name of ours begins, for Postgres
 _LONGEST = 63  # bytes of a name that Postgres keeps
 
 

@@ -5,6 +5,7 @@ Knows the shapes of psycopg 3 and 2, asyncpg and pg8000, bare or wrapped by SQLA
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -199,4 +200,21 @@ def _advice(message: str, usual: str) -> tuple[str, ...]:
             "of PostgreSQL's own (uuid-ossp, pgcrypto); postgis/postgis ships PostGIS:",
             "use --db-server=docker, with --db-image where needed, or the URL of such a server",
         )
+    role = re.fullmatch(r'role "(.+)" already exists', message)
+    if role:
+        return _role_advice(role[1])
     return (usual,)
+
+
+def _role_advice(role: str) -> tuple[str, ...]:
+    literal = role.replace("'", "''")
+    name = role if re.fullmatch("[a-z_][a-z0-9_]*", role) else '"' + role.replace('"', '""') + '"'
+    return (
+        "a role belongs to the whole server, not to a database: an earlier run",
+        "has made it there, or another revision. Let the revision ask first:",
+        "  DO $$ BEGIN",
+        f"    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{literal}')",
+        f"    THEN CREATE ROLE {name};",
+        "    END IF;",
+        "  END $$",
+    )

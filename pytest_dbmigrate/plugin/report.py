@@ -137,6 +137,14 @@ class Narrator:
             lines = [f"  {line}".rstrip() for line in note["output"].strip("\n").splitlines()]
             self._line("\n".join(["env.py and the migrations printed:", *lines]))
 
+    def _tell_cluster(self, note: dict[str, Any]) -> None:
+        who = "the migrations made, for the whole server"
+        if not note["is_sure"]:
+            who = "new on the whole server since the migrations began"
+        self._line(f"{who}: {', '.join(note['things'])}")
+        if note["stays"]:
+            self._line("it stays when the run ends: guard it, see docs/migrations.md (Roles)")
+
     def _tell_checked(self, note: dict[str, Any]) -> None:
         self._differences = note["differences"]
         self._unwritten = self._unwritten and note["unchecked"]

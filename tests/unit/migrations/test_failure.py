@@ -179,3 +179,25 @@ def test_a_revision_that_cannot_be_parsed_is_named_with_its_line(project: Projec
         "         SyntaxError: invalid syntax (0001_change.py, line 11)",
         "  to do: mend what it says, or see `alembic upgrade head`",
     ]
+
+
+@pytest.mark.parametrize(
+    ("role", "literal", "name"),
+    [("reader", "'reader'", "reader"), ('The "o\'r"', "'The \"o''r\"'", '"The ""o\'r"""')],
+)
+def test_a_role_that_is_there_already_is_told_how_to_be_guarded(
+    project: Project, role: str, literal: str, name: str
+) -> None:
+    quoted = '"' + role.replace('"', '""') + '"'
+    create = f"op.execute({f'create role {quoted}'!r})"
+    drop = f"op.execute({f'drop role if exists {quoted}'!r})"
+    project.add("0001", f"{drop}\n{create}\n{create}")
+    assert explained(project)[-7:] == [
+        "  to do: a role belongs to the whole server, not to a database: an earlier run",
+        "         has made it there, or another revision. Let the revision ask first:",
+        "           DO $$ BEGIN",
+        f"             IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {literal})",
+        f"             THEN CREATE ROLE {name};",
+        "             END IF;",
+        "           END $$",
+    ]

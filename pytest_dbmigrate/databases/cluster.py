@@ -1,0 +1,145 @@
+"""What every database of a server sees: roles and the like, and which builds have made them.
+
+A revision that makes a role makes it for the whole server: it stays when the database is
+dropped, and is in the way when the revision is applied to another database there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from psycopg import sql
+from psycopg.types.json import Json
+
+from pytest_dbmigrate.databases import names
+from pytest_dbmigrate.databases.control import Control
+from pytest_dbmigrate.errors import DatabaseError
+
+_FIRST = 16384  # of the object ids that initdb does not give away
+_THINGS = sql.SQL("""
+select 'role', rolname, '' from pg_roles where oid >= {first}
+union all
+select 'tablespace', spcname, '' from pg_tablespace where oid >= {first}
+union all
+select 'database', datname, '' from pg_database where oid >= {first} and datname !~ {ours}
+union all
+select 'replication slot', slot_name, '' from pg_replication_slots where not temporary
+union all
+select 'subscription', subname, '' from pg_subscription
+union all
+select 'setting', split_part(setting, '=', 1)
+    || case when rolname is null then ' of all roles' else ' of role ' || rolname end
+    || coalesce(' in database ' || datname, ''), md5(setting)
+from pg_db_role_setting
+    left join pg_roles r on r.oid = setrole left join pg_database d on d.oid = setdatabase,
+    unnest(setconfig) setting
+where datname is null or datname !~ {ours}
+""").format(first=sql.Literal(_FIRST), ours=sql.Literal(names.OURS))
+_MAY_READ_FILES = """
+select has_table_privilege('pg_file_settings', 'select')
+    and has_function_privilege('pg_show_all_file_settings()', 'execute')
+"""
+_FILES = """
+select 'setting', name || ' of the server', md5(setting) from pg_file_settings
+where sourcefile ~ 'postgresql\\.auto\\.conf$'
+"""
+
+
+class Thing(NamedTuple):
+    """Something of the whole server. `value` tells two settings apart, and is not shown."""
+
+    kind: str
+    name: str
+    value: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+def look(control: Control) -> set[Thing]:
+    """Return what there is, but for what came with the server's data and our databases.
+
+    What `ALTER SYSTEM` has set is seen by roles that may read the server's files only.
+    """
+    rows = control.execute(_THINGS).fetchall()
+    if control.one(_MAY_READ_FILES):
+        rows += control.execute(_FILES).fetchall()
+    return {Thing(*row) for row in rows}
+
+
+def remember(control: Control) -> None:
+    """Write down what a home's server had before the first build, if that is not done yet."""
+    control.execute(
+        "insert into baseline select %s where not exists (select from baseline)",
+        (Json(sorted(look(control)), dumps=json.dumps),),
+    )
+
+
+def record(control: Control, build: str, things: Iterable[Thing]) -> None:
+    """Write down what a build has made. It stays known when the build is forgotten."""
+    for thing in things:
+        control.execute(
+            "insert into made values (%s, %s, %s, %s) on conflict do nothing", (build, *thing)
+        )
+
+
+def inherit(control: Control, build: str, base: str) -> None:
+    """Write down that what one build has made belongs to another, which goes on from it."""
+    control.execute(
+        "insert into made select %s, kind, name, value from made where build = %s "
+        "on conflict do nothing",
+        (build, base),
+    )
+
+
+def in_the_way(control: Control, base: str | None) -> set[Thing]:
+    """Return what a way from the build `base`, or from nothing, did not find the first time."""
+    before = control.one("select things from baseline") or []
+    return look(control) - {Thing(*it) for it in before} - _made(control, base or "")
+
+
+def roles_in_the_way(control: Control, base: str | None) -> set[Thing]:
+    """Return the roles in the way that builds are known to have made.
+
+    Others are a test's, or those of a migration that was killed.
+    """
+    found = in_the_way(control, base) & _made(control)
+    return {it for it in found if it.kind == "role"}
+
+
+def makers(control: Control, things: set[Thing]) -> set[str]:
+    """Return the builds, by their ids, that have made one of the things."""
+    rows = control.execute("select build, kind, name, value from made").fetchall()
+    return {build for build, *thing in rows if Thing(*thing) in things}
+
+
+def drop_roles(control: Control, roles: set[Thing]) -> None:
+    """Drop roles, as far as nothing depends on them. Only for a server that is ours."""
+    waiting = sorted(it.name for it in roles)
+    while waiting:
+        left = [name for name in waiting if not _drop_role(control, name)]
+        if len(left) == len(waiting):
+            return
+        waiting = left  # one may have depended on another that is gone by now
+
+
+def _made(control: Control, build: str | None = None) -> set[Thing]:
+    """Return what a build has made, or all builds."""
+    rows = control.execute(
+        "select kind, name, value from made where build = %s or %s", (build or "", build is None)
+    ).fetchall()
+    return {Thing(*row) for row in rows}
+
+
+def _drop_role(control: Control, name: str) -> bool:
+    role = sql.Identifier(name)
+    with contextlib.suppress(DatabaseError):
+        # what it has in databases is gone with them; what is left are rights on shared things
+        control.execute(sql.SQL("drop owned by {}").format(role))
+        control.execute(sql.SQL("drop role {}").format(role))
+        control.execute("delete from made where kind = 'role' and name = %s", (name,))
+        return True
+    return False
