@@ -66,6 +66,7 @@ class Session:
         self._failure: DbmigrateError | None = None
         self._address: start.Address | None = None
         self._server: Server | None = None
+        self._shared: MigratedDatabase | None = None
         self._process = os.getpid()
 
     def address(self) -> Dsn:
@@ -107,6 +108,16 @@ class Session:
         pools.watch()
         return lease.take()
 
+    def share(self) -> MigratedDatabase:
+        """Return the one database of this process, taken at the first call and held to the end.
+
+        Raises `DbmigrateError`, the same one at every call.
+        """
+        if self._shared is None:
+            with self._failing_for_good():
+                self._shared = self.take()
+        return self._shared
+
     def release(self, test: str, *, name_leaks: bool) -> None:
         """End a test's hold on its database; note the connections it left open if asked."""
         if self._is_forked():
@@ -126,10 +137,11 @@ class Session:
     def keep(self, test: str) -> str:
         """Keep the test's database when it is released; return a psql line to look at it.
 
-        The line is empty if the run has kept as many as it may.
+        A shared one keeps its name: it is not this test's alone. The line is empty if the
+        run has kept as many as it may.
         """
         lease, _ = self.prepare()
-        dsn = lease.will_keep(test)
+        dsn = lease.will_keep("" if self._shared else test)
         if dsn is None:
             return ""
         self.run.keep()
@@ -150,6 +162,7 @@ class Session:
         if self._is_forked():
             return True
         if self._opened:
+            self._return(self._opened)
             self._opened.pools.close()
             if self.settings.resume and self.run.is_owner:
                 self._leave(self._opened.control)
@@ -159,6 +172,13 @@ class Session:
         if self._address and self._address.holder:
             self._address.holder.close()
         return is_clean
+
+    def _return(self, opened: _Opened) -> None:
+        """Give the shared database back; what the server says against it, the guardian settles."""
+        if self._shared:
+            self._shared = None
+            with contextlib.suppress(DatabaseError):
+                opened.lease.release(opened.pools)
 
     def _leave(self, control: Control) -> None:
         """Drop what this run has on the kept server, so that its guardian need not."""

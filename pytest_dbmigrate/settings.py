@@ -181,6 +181,14 @@ SPECS: tuple[Spec, ...] = (
         metavar="never|failed|always",
     ),
     Spec(
+        "shared",
+        False,
+        "one migrated database for all tests of a process (of each xdist worker), whether they "
+        "ask for it or not, and not renewed between them",
+        _flag,
+        kind="flag",
+    ),
+    Spec(
         "check",
         "error",
         "what a difference between the migrated schema and the models is: error, warn or off",
@@ -328,6 +336,7 @@ class Settings:
     fresh: bool
     resume: bool
     keep: str
+    shared: bool
     check: str
     alembic: tuple[str, ...]
     target: tuple[tuple[str, ...], ...]

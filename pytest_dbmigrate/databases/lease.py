@@ -141,25 +141,26 @@ class Lease:
     def will_keep(self, test: str) -> Dsn | None:
         """Return where the database will be once `release` has kept it.
 
-        None if this run keeps as many as it may.
+        That is where it is now if `test` is empty. None if this run keeps as many as it may.
         """
         if not self._kept:
             with self._control.counting():  # else two workers could keep the last one each
                 number = self._control.count("kept")
                 if number >= MOST_KEPT:
                     return None
-                self._kept = names.kept(self._run, self._worker, number, test)
+                aside = names.kept(self._run, self._worker, number, test)
+                self._kept = aside if test else self.name
                 self._control.register(self._kept, "kept")
         return self._control.dsn.at(self._kept)
 
     def release(self, pools: Pools) -> None:
-        """Close what this process has open, and drop the database or keep it aside."""
+        """Close what this process has open, and drop the database or keep it."""
         self._close(pools)
-        if self._kept:
-            self._control.rename(self.name, self._kept)
-            self._kept = ""
-        else:
+        if not self._kept:
             self._control.drop(self.name)
+        elif self._kept != self.name:
+            self._control.rename(self.name, self._kept)
+        self._kept = ""
 
     def _close(self, pools: Pools, *, idle_only: bool = False) -> None:
         if self._database is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import pytest
 
@@ -17,14 +17,23 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@pytest.fixture
+def _scope(fixture_name: str, config: pytest.Config) -> Literal["session", "function"]:  # noqa: ARG001  # pytest's names
+    return "session" if config.stash[STATE].settings.shared else "function"
+
+
+@pytest.fixture(scope=_scope)
 def migrated_db(request: pytest.FixtureRequest) -> Iterator[MigratedDatabase]:
     """A database of the test's own, built by the project's migrations, at head.
 
     Committed writes, several connections, threads and subprocesses are fine; the next
-    test has a new database at the same address.
+    test has a new database at the same address. With `dbmigrate_shared` it is the one
+    that all tests of the process share, and has the scope of the session.
     """
-    session = request.config.stash[STATE].session()
+    state = request.config.stash[STATE]
+    session = state.session()
+    if state.settings.shared:
+        yield _or_fail(session.share)
+        return
     _or_fail(session.prepare)
     database = _or_fail(session.take)
     try:

@@ -39,6 +39,10 @@ def pytest_configure(config: pytest.Config) -> None:
     state.set_environ()  # not done yet if a conftest registered the plugin
     if state.is_controller:
         config.pluginmanager.register(Controller(state), "dbmigrate-controller")
+    elif state.settings.shared and not state.is_inert:
+        from pytest_dbmigrate.plugin.shared import Shared
+
+        config.pluginmanager.register(Shared(state), "dbmigrate-shared")
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -57,6 +61,8 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     """
     state = session.config.stash[STATE]
     needed = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    if state.settings.shared and session.items:
+        needed.add("migrated_db")
     if state.is_worker or state.is_controller or state.is_inert or not needed & _FIXTURES:
         return
     if session.testsfailed and not session.config.option.continue_on_collection_errors:

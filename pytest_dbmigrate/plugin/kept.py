@@ -30,8 +30,10 @@ def decide(state: State, item: pytest.Item, report: pytest.TestReport) -> None:
 
 
 def _is_wanted(state: State, report: pytest.TestReport) -> bool:
-    if state.settings.keep == "never" or report.when == "teardown":
+    if state.settings.keep == "never":
         return False
+    if report.when == "teardown" and not state.settings.shared:
+        return False  # it is gone by now
     if state.settings.keep == "always":
         return report.when == "call" or report.failed
     return report.failed
