@@ -81,6 +81,7 @@ class Bench:
             "others": None,
             "is_checked_later": False,
             "check": check,
+            "handed": [],
         }
 
         def work() -> None:

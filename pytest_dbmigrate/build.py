@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_dbmigrate import __version__, candidates, verdict
+from pytest_dbmigrate import __version__, candidates, handover, verdict
 from pytest_dbmigrate.candidates import Candidate
 from pytest_dbmigrate.databases import builds, cluster, connection, names, runs
 from pytest_dbmigrate.databases.builds import Build
@@ -235,13 +235,15 @@ class Builder:
         self._run_count = 0
         names = source.names(self._sources)
         results: dict[str, Message] = {}
+        place = self._run.folder / handover.FOLDER / dsn.dbname
         with contextlib.ExitStack() as running:
+            lent = running.enter_context(handover.lent(self._settings.env_file, dsn, place))
             started = {
                 name: running.enter_context(contextlib.closing(self._child(one)))
                 for name, one in zip(names, self._sources, strict=True)
             }
             for name, one in zip(names, self._sources, strict=True):
-                job = self._job(build, dsn, base, name, one, results)
+                job = self._job(build, dsn, base, name, one, results, lent)
                 with _naming(name):
                     results[name] = started[name].migrate(job, self._follow, _import_sqlalchemy)
                 if results[name]["output"]:
@@ -260,12 +262,13 @@ class Builder:
         name: str,
         one: Source,
         before: dict[str, Message],
+        lent: dict[str, str],
     ) -> Job:
         number, settings = len(before), self._settings
         is_last = number == len(self._sources) - 1
         others = [it["tables"] for it in before.values()] if len(self._sources) > 1 else None
         return {
-            "environ": settings.environ_for(dsn),
+            "environ": settings.environ_for(dsn) | lent,
             "dsn": dsn.as_record(),
             "events": self._control.dsn.as_record(),
             "run": self._run.id,
@@ -285,6 +288,7 @@ class Builder:
             "others": others,
             "check": settings.check != "off",
             "is_checked_later": not is_last,
+            "handed": [*lent.values(), *(it.target for it in settings.env_file if it.target)],
         }
 
     def _follow(self, message: Message) -> None:
@@ -302,6 +306,7 @@ class Builder:
             **{name: _version(name) for name in ("alembic", "sqlalchemy")},
             "dbmigrate_target": _listed(" ".join(it) for it in settings.target),
             "dbmigrate_env": _listed(f"{it.name}={it.template}" for it in env),
+            "dbmigrate_env_file": _listed(map(str, settings.env_file)),
             "dbmigrate_alembic": _listed(str(it) for it in self._sources),
             "dbmigrate_x": _listed(settings.x),
             "dbmigrate_attributes": _listed(f"{it.name}={it.value}" for it in settings.attributes),

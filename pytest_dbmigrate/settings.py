@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pytest_dbmigrate import lines
+from pytest_dbmigrate import lines, placeholders
 
 if TYPE_CHECKING:
     from pytest_dbmigrate.dsn import Dsn
+    from pytest_dbmigrate.envfiles import EnvFile
 
 Source = Literal["option", "environment", "ini", "default"]
 Kind = Literal["text", "flag", "lines"]
@@ -97,7 +98,6 @@ def _word(text: str) -> str:
     return text
 
 
-_PLACEHOLDERS = ("url", "host", "port", "user", "password", "database")
 _ENV_LINE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:=(.*))?")
 _PLACEHOLDER = re.compile(r"\{(\w+)(?::([^{}]*))?\}")
 
@@ -118,29 +118,23 @@ class EnvVariable:
         name, template = match[1], "{url}" if match[2] is None else match[2]
         found = list(_PLACEHOLDER.finditer(template))
         if not found:
-            raise ValueError(f"{line!r} names no part of the address: {_placeholders()}")
+            raise ValueError(f"{line!r} names no part of the address: {placeholders.names()}")
         for part, scheme in (match.groups() for match in found):
-            if part not in _PLACEHOLDERS or (scheme is not None and part != "url"):
-                raise ValueError(f"{line!r} has an unknown part; there are {_placeholders()}")
+            if part not in placeholders.PARTS or (scheme is not None and part != "url"):
+                raise ValueError(f"{line!r} has an unknown part; there are {placeholders.names()}")
             if scheme is not None and not re.fullmatch(r"postgres(ql)?(\+\w+)?", scheme):
                 raise ValueError(f"{line!r} has a scheme that is not postgresql or postgresql+...")
         return cls(name, template)
 
     def value(self, dsn: Dsn, usual: str = "") -> str:
         """Return the variable's value for a database; `usual` is the driver of `{url}`."""
-
-        def fill(match: re.Match[str]) -> str:
-            part, scheme = match.groups()
-            if part == "url":
-                wanted, _, driver = (scheme or f"postgresql+{usual}").partition("+")
-                return wanted + dsn.url(driver)[len("postgresql") :]
-            return str(dsn.dbname if part == "database" else getattr(dsn, part))
-
-        return _PLACEHOLDER.sub(fill, self.template)
+        return placeholders.fill(self.template, dsn, usual)
 
 
-def _placeholders() -> str:
-    return ", ".join(f"{{{name}}}" for name in _PLACEHOLDERS)
+def _env_file(line: str) -> EnvFile:
+    from pytest_dbmigrate.envfiles import EnvFile
+
+    return EnvFile.parse(line)
 
 
 SPECS: tuple[Spec, ...] = (
@@ -322,6 +316,16 @@ SPECS: tuple[Spec, ...] = (
         kind="flag",
         has_ini=False,
     ),
+    Spec(
+        "env_file",
+        (),
+        "files that carry the database's address, a line each: APP_CONFIG=config.yaml.template "
+        "for a variable that holds the path of a private file, config.yaml=config.yaml.template "
+        "for a path of its own; the template has {url}, {host} and so on in it, as dbmigrate_env",
+        _env_file,
+        kind="lines",
+        has_option=False,
+    ),
 )
 _BY_NAME = {spec.name: spec for spec in SPECS}
 
@@ -354,6 +358,7 @@ class Settings:
     env: tuple[EnvVariable, ...]
     baseline: str
     accept_drift: bool
+    env_file: tuple[EnvFile, ...]
     sources: Mapping[str, Source] = field(default_factory=dict)
 
     def changed(self) -> list[str]:
@@ -442,13 +447,7 @@ def _refuse_lasting(ini: Mapping[str, Any]) -> None:
 def _parsed(spec: Spec, spelled: str, given: Any, folders: tuple[Path, ...]) -> Any:
     try:
         if spec.kind == "lines":
-            texts = given.splitlines() if isinstance(given, str) else given
-            texts = [text.strip() for text in texts if text.strip()]
-            if spec.place is not None:
-                return tuple(spec.place(text, folders) for text in texts)
-            if spec.default and not texts:
-                spec.parse("")
-            return tuple(spec.parse(text) for text in texts)
+            return _parsed_lines(spec, given, folders)
         if not isinstance(given, str):
             given = str(given)
         if spec.kind == "text" and not given.strip() and not spec.default:
@@ -466,6 +465,19 @@ def _parsed(spec: Spec, spelled: str, given: Any, folders: tuple[Path, ...]) -> 
         ) from None
 
 
+def _parsed_lines(spec: Spec, given: Any, folders: tuple[Path, ...]) -> tuple[Any, ...]:
+    texts = given.splitlines() if isinstance(given, str) else given
+    texts = [text.strip() for text in texts if text.strip()]
+    if spec.place is not None:
+        return tuple(spec.place(text, folders) for text in texts)
+    if spec.default and not texts:
+        spec.parse("")
+    values = [spec.parse(text) for text in texts]
+    if spec.name == "env_file":
+        values = [file.located(folders[0]) for file in values]
+    return tuple(values)
+
+
 def _existing(spec: Spec, spelled: str, path: Path) -> str:
     wanted = path.is_dir() if spec.metavar == "FOLDER" else path.is_file()
     if not wanted:
@@ -480,6 +492,8 @@ def _existing(spec: Spec, spelled: str, path: Path) -> str:
 
 def _refuse_contradictions(settings: Settings) -> None:
     _refuse_odd_targets(settings)
+    if settings.env_file:
+        _refuse_doubles(settings)
     if not (settings.env or settings.compose_service or "://" in settings.server):
         return
     from pytest_dbmigrate.dsn import Dsn
@@ -552,6 +566,26 @@ def _spelled(settings: Settings, name: str) -> str:
     """Return a setting's name as it was said."""
     spec, source = _BY_NAME[name], settings.sources[name]
     return {"option": spec.option, "environment": spec.environment}.get(source, spec.ini)
+
+
+def _refuse_doubles(settings: Settings) -> None:
+    """Refuse two files for one name or path, and a variable that also carries the address."""
+    from pytest_dbmigrate.errors import SettingError
+
+    known = {variable.name for variable in settings.env}
+    seen: set[str] = set()
+    for file in settings.env_file:
+        if file.name in known:
+            raise SettingError(
+                f"dbmigrate_env and dbmigrate_env_file both name {file.name}",
+                todo=("let it hold the address, or the path of a file with it",),
+            )
+        place = file.target or file.name
+        if place in seen:
+            raise SettingError(
+                f"dbmigrate_env_file names {file.name} twice", todo=("keep one of the lines",)
+            )
+        seen.add(place)
 
 
 def _shown(value: Any) -> str:

@@ -58,7 +58,7 @@ class Work:
         self._notify = notify
         self._dsn = Dsn.from_record(job["dsn"])
         self._upgrade: alembic.Upgrade | None = None
-        self._sources = Sources(job["root"]) if job["is_kept"] else None
+        self._sources = Sources(job["root"], job["handed"]) if job["is_kept"] else None
         self._missed: list[str] = []  # what env.py looked for in config.attributes
         _find_modules_in(job["root"])
 

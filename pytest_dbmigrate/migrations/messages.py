@@ -15,7 +15,8 @@ class Job(TypedDict):
     `configured` is what env.py told Alembic before, if it is. `before` is what comes ahead of
     the first revision. `others` is what the environments before this one have said of their
     tables; None if there is just one environment. With `is_checked_later` the child stays, and
-    is told to compare once all environments are applied.
+    is told to compare once all environments are applied. `handed` are files with the address
+    in them: no sources of the schema.
     """
 
     environ: dict[str, str]
@@ -38,6 +39,7 @@ class Job(TypedDict):
     others: list[Tables] | None
     check: bool
     is_checked_later: bool
+    handed: list[str]
 
 
 class Tables(TypedDict):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,16 @@ _WRITING = os.O_WRONLY | os.O_RDWR
 class Sources:
     """What has been read since it was made. There is one for the life of the child."""
 
-    def __init__(self, root: str) -> None:
-        """`root` is the folder below which a file that is opened counts as the project's."""
+    def __init__(self, root: str, besides: Iterable[str] = ()) -> None:
+        """`root` is the folder below which a file that is opened counts as the project's.
+
+        But for those in `besides`.
+        """
         self._root = str(Path(root).resolve())
         self._files = Files()
         self._opened: dict[str, int] = {}  # when it was opened last, as a number
         self._number = 0
-        self._written: set[str] = set()
+        self._written = {os.path.realpath(path) for path in besides}  # they say nothing
         sys.addaudithook(self._hear)
 
     def mark(self) -> int:

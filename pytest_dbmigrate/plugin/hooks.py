@@ -81,10 +81,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     state = session.config.stash[STATE]
     name = state.overridden()
     if name and not state.is_inert:
-        state.refuse(
-            f"{name}, which dbmigrate_env names, was set to something else while conftest files, "
-            "plugins and test modules were loaded"
-        )
+        state.refuse(name)
 
 
 @pytest.hookimpl(tryfirst=True)

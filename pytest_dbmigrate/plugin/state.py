@@ -14,6 +14,8 @@ import pytest
 from pytest_dbmigrate.plugin import options
 
 if TYPE_CHECKING:
+    from pytest_dbmigrate.dsn import Dsn
+    from pytest_dbmigrate.plugin.handing import Handed
     from pytest_dbmigrate.plugin.report import Narrator
     from pytest_dbmigrate.session import Session
 
@@ -63,6 +65,7 @@ class State:
         self._worker = os.environ["PYTEST_XDIST_WORKER"] if self.is_worker else "main"
         self._session: Session | None = None
         self._environ: Mapping[str, str] = {}
+        self._handed: Handed | None = None
         self._environ_before: dict[str, str | None] = {}
         config.add_cleanup(self.close)
 
@@ -100,11 +103,12 @@ class State:
         return self._session
 
     def set_environ(self) -> None:
-        """Let the configured variables carry the address of this process's database.
+        """Let the configured variables and files carry the address of this process's database.
 
-        Raises `pytest.UsageError` if the address cannot be known.
+        Raises `pytest.UsageError` if the address cannot be known, or a file not be written.
         """
-        if not self.settings.env or self._environ:
+        has_names = self.settings.env or self.settings.env_file
+        if not has_names or self._environ or self._handed:
             return
         from pytest_dbmigrate.dsn import Dsn
         from pytest_dbmigrate.errors import DbmigrateError
@@ -112,16 +116,32 @@ class State:
         nowhere = Dsn("127.0.0.1", 1, "postgres", "", "dbmigrate_no_database")
         try:
             dsn = nowhere if self.is_inert else self.session().address()
+            self._change_environ({**self.settings.environ_for(dsn), **self._hand_files(dsn)})
         except DbmigrateError as error:
             raise pytest.UsageError(f"dbmigrate: {error}") from None
-        self._change_environ(self.settings.environ_for(dsn))
 
-    def refuse(self, why: str) -> None:
-        """Let every test that needs the database fail, for this reason."""
+    def _hand_files(self, dsn: Dsn) -> dict[str, str]:
+        if not self.settings.env_file:
+            return {}
+        from pytest_dbmigrate.plugin.handing import Handed
+
+        place = None if self.is_inert else (self.session().run.folder, self._worker)
+        alone = not (self.is_worker or self.is_controller)
+        self._handed = Handed(self.settings.env_file, dsn, place, alone=alone)
+        return self._handed.environ
+
+    def refuse(self, name: str) -> None:
+        """Let every test that needs the database fail: somebody has set this variable."""
         from pytest_dbmigrate.errors import SettingError
 
-        todo = "remove what sets it, or the variable from dbmigrate_env"
-        self.session().refuse(SettingError(why, todo=(todo,)))
+        is_file = any(file.name == name for file in self.settings.env_file)
+        setting = "dbmigrate_env_file" if is_file else "dbmigrate_env"
+        error = SettingError(
+            f"{name}, which {setting} names, was set to something else while conftest files, "
+            "plugins and test modules were loaded",
+            todo=(f"remove what sets it, or the variable from {setting}",),
+        )
+        self.session().refuse(error)
 
     def overridden(self) -> str:
         """Return the name of a configured variable that somebody has set to something else."""
@@ -136,6 +156,8 @@ class State:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = before
+        if self._handed is not None:
+            self._handed.remove()
         if self._session is not None:
             session, self._session = self._session, None
             if not session.close():

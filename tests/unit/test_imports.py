@@ -27,7 +27,17 @@ JOINERS = (
     "plugin",
     "__main__",
 )
-BASE = ("clock", "errors", "dsn", "lines", "locks", "settings")
+BASE = (
+    "clock",
+    "errors",
+    "dsn",
+    "lines",
+    "locks",
+    "placeholders",
+    "envfiles",
+    "handover",
+    "settings",
+)
 
 
 def folder() -> Path:

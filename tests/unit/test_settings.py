@@ -63,6 +63,10 @@ def _made(path: Path, make: Any) -> str:
     return str(path)
 
 
+def _with_url(path: Path) -> None:
+    path.write_text("{url}")
+
+
 def resolved(
     root: Path,
     option: dict[str, str] | None = None,
@@ -137,6 +141,8 @@ def test_the_option_goes_before_the_environment_and_the_ini(spec: Spec, tmp_path
 def parsed(spec: Spec, value: str) -> Any:
     if spec.place is not None:
         return (value,)
+    if spec.name == "env_file":
+        return (spec.parse(value).located(Path.cwd()),)  # the sample's paths are absolute
     return (spec.parse(value),) if spec.kind == "lines" else spec.parse(value)
 
 
@@ -417,6 +423,55 @@ def test_a_variable_named_twice_is_refused(tmp_path: Path) -> None:
         "dbmigrate_env names A twice",
         "  to do: keep one of the lines",
     ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (
+            ["CONFIG=a.tmpl", "CONFIG=b.tmpl"],
+            ["dbmigrate_env_file names CONFIG twice", "  to do: keep one of the lines"],
+        ),
+        (
+            ["./config=a.tmpl", "other.yaml=b.tmpl", "./sub/../config=b.tmpl"],
+            ["dbmigrate_env_file names ./sub/../config twice", "  to do: keep one of the lines"],
+        ),
+        (
+            ["DATABASE_URL=a.tmpl"],
+            [
+                "dbmigrate_env and dbmigrate_env_file both name DATABASE_URL",
+                "  to do: let it hold the address, or the path of a file with it",
+            ],
+        ),
+    ],
+)
+def test_a_name_has_one_file(lines: list[str], said: list[str], tmp_path: Path) -> None:
+    for name in ("a.tmpl", "b.tmpl"):
+        _with_url(tmp_path / name)
+    ini = {"dbmigrate_env": ["DATABASE_URL"], "dbmigrate_env_file": lines}
+    assert refusal(tmp_path, ini=ini) == said
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("CONFIG", "'CONFIG' is not VARIABLE=template or path/to/file=template"),
+        ("CONFIG=", "'CONFIG=' is not VARIABLE=template or path/to/file=template"),
+        ("=good", "'=good' is not VARIABLE=template or path/to/file=template"),
+        ("1X=good", "'1X=good' is not VARIABLE=template or path/to/file=template"),
+        ("CONFIG = good", "'CONFIG = good' is not VARIABLE=template or path/to/file=template"),
+        ("CONFIG=missing", "there is no file {}/missing"),
+        ("CONFIG=.", "there is no file {}"),
+        ("CONFIG=plain", "{}/plain names no part of the address: " + PARTS),
+        ("CONFIG=latin", "{}/latin is not a text in UTF-8"),
+    ],
+)
+def test_a_line_that_is_no_file_is_refused(line: str, said: str, tmp_path: Path) -> None:
+    _with_url(tmp_path / "good")
+    (tmp_path / "plain").write_text("{ url } {hots} {url:mysql} {port: 5432}")
+    (tmp_path / "latin").write_bytes("{url} f\xfcr".encode("latin-1"))
+    first, *_ = refusal(tmp_path, ini={"dbmigrate_env_file": ["OTHER=good", line]})
+    assert first == f"dbmigrate_env_file cannot be used: {said.replace('{}', str(tmp_path))}"
 
 
 def test_a_service_without_its_compose_file_is_refused(tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ def job(project: Project) -> Job:
         "others": None,
         "is_checked_later": False,
         "check": True,
+        "handed": [],
     }
 
 
