@@ -19,6 +19,7 @@ REMOTE = "postgresql://ann:s3cret@db.example.com/shop"
 NONSENSE = "--no such thing--"
 PATHS = ("FILE", "FOLDER")
 WORDS = ("one", "two", "three")
+MADE = {"FILE": Path.touch, "ENVIRONMENT": Path.touch, "FOLDER": Path.mkdir}
 SHAPES = {"attributes": "{0} = {0}", "within": "{0}:{0}"}
 PARTS = "{url}, {host}, {port}, {user}, {password}, {database}"
 
@@ -45,12 +46,12 @@ def samples(spec: Spec, folder: Path) -> list[str]:
         return ["true", "false"]
     if spec.name in SHAPES:
         return [SHAPES[spec.name].format(word) for word in WORDS]
+    if spec.name == "env_file":
+        return [f"{word.upper()}={_made(folder / word, _with_url)}" for word in WORDS]
     if spec.kind == "lines" and spec.name != "alembic":
         return [word.upper() for word in WORDS]
-    if spec.metavar in ("FILE", "ENVIRONMENT"):
-        return [_made(folder / word, Path.touch) for word in WORDS]
-    if spec.metavar == "FOLDER":
-        return [_made(folder / word, Path.mkdir) for word in WORDS]
+    if spec.metavar in MADE:
+        return [_made(folder / word, MADE[spec.metavar]) for word in WORDS]
     if spec.metavar == "SECONDS":
         return ["1", "2.5", "3"]
     if "|" in spec.metavar:
