@@ -145,12 +145,17 @@ class Upgrade:
             self.script.run_env()
         if self.raised is not None and self.current is not None:
             raise self.raised  # env.py has swallowed it
-        if not self._was_asked or self.current is not None:
-            how = "running all of the migrations" if self._was_asked else "running the migrations"
+        if not self._was_asked:
             raise MigrationError(
-                f"env.py ended without {how}",
+                "env.py ended without running the migrations",
                 tried=(str(self.script.env_py_location),),
                 todo=("let it call context.configure(...) and context.run_migrations()",),
+            )
+        if self.current is not None:
+            raise MigrationError(
+                f"env.py ended in the middle of revision {revision_of(self.current)}",
+                tried=(str(self.script.env_py_location),),
+                todo=("let it raise what context.run_migrations() raises",),
             )
 
     def steps(self, heads: Any, context: MigrationContext) -> Iterator[MigrationStep]:
