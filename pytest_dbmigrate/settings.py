@@ -491,7 +491,7 @@ def _existing(spec: Spec, spelled: str, path: Path) -> str:
 
 
 def _refuse_contradictions(settings: Settings) -> None:
-    _refuse_odd_targets(settings)
+    _refuse_odd_environments(settings)
     if settings.env_file:
         _refuse_doubles(settings)
     if not (settings.env or settings.compose_service or "://" in settings.server):
@@ -521,7 +521,14 @@ def _refuse_contradictions(settings: Settings) -> None:
             )
 
 
-def _refuse_odd_targets(settings: Settings) -> None:
+def _refuse_odd_environments(settings: Settings) -> None:
+    for line in settings.alembic:
+        if settings.alembic.count(line) > 1:
+            from pytest_dbmigrate.errors import SettingError
+
+            raise SettingError(
+                f"dbmigrate_alembic names {line} twice", todo=("keep one of the lines",)
+            )
     count, environments = len(settings.target), len(settings.alembic) or 1
     if count not in (1, environments):
         from pytest_dbmigrate.errors import SettingError

@@ -34,4 +34,4 @@ class Made:
 
     def ended(self, now: list[str]) -> dict[str, list[str]]:
         """Return what to write down after the last revision."""
-        return {"made": sorted({*self._earlier, *now} - ({*self._before} - {*self._earlier}))}
+        return {"made": sorted({*self._earlier} | ({*now} - {*self._before}))}

@@ -333,6 +333,14 @@ def test_a_line_of_targets_has_one_or_more_of_them(tmp_path: Path) -> None:
     assert "target=head,x@head y@head (ini)" in settings.changed()
 
 
+def test_an_environment_named_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "alembic.ini").touch()
+    assert refusal(tmp_path, ini={"dbmigrate_alembic": ["alembic.ini", "./alembic.ini"]}) == [
+        f"dbmigrate_alembic names {tmp_path}/alembic.ini twice",
+        "  to do: keep one of the lines",
+    ]
+
+
 def test_targets_and_environments_have_to_match(tmp_path: Path) -> None:
     assert refusal(tmp_path, ini={"dbmigrate_target": ["head", "heads"]}) == [
         "dbmigrate_target has 2 lines for 1 environment",
