@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -182,7 +183,7 @@ class Builder:
         if self._settings.resume:
             continued = base is not None and base.build.id == build
             before = base.build.base if base and continued else applied
-            sealed |= self._known(build, before, results)
+            sealed |= self._known(build, before, base.configured if base else {}, results)
         builds.seal(self._control, build, sealed)
         return build, facts
 
@@ -206,7 +207,11 @@ class Builder:
         return not (is_guest and Kept.of(self._settings.root).users(besides=self._run.id))
 
     def _known(
-        self, build: str, before: list[dict[str, Any]], results: dict[str, Message]
+        self,
+        build: str,
+        before: list[dict[str, Any]],
+        configured: dict[str, dict[str, Any]],
+        results: dict[str, Message],
     ) -> dict[str, Any]:
         """Return what a later run asks of the template: what is applied, and of which files."""
         with contextlib.closing(connection.connect(self._control.dsn)) as history:
@@ -214,6 +219,8 @@ class Builder:
         applied = [*before]
         # what only an earlier child has read counts, too
         files = {path: it for one in before for path, it in one["sources"].items()}
+        for facts in configured.values():
+            files |= facts["common"]
         folders: dict[str, str] = {}
         for environment, result in results.items():
             own = [it for it in entries if it.environment == environment]
@@ -245,13 +252,14 @@ class Builder:
             for name, one in zip(names, self._sources, strict=True):
                 job = self._job(build, dsn, base, name, one, results, lent)
                 with _naming(name):
-                    results[name] = started[name].migrate(job, self._follow, _import_sqlalchemy)
+                    follow = partial(self._follow, name)
+                    results[name] = started[name].migrate(job, follow, _import_sqlalchemy)
                 if results[name]["output"]:
                     self._run.note("printed", output=results[name]["output"])
             for name in names[:-1]:
                 others = [results[it]["tables"] for it in names if it != name]
                 with _naming(name):
-                    results[name] |= _of_comparison(started[name].compare(others, self._follow))
+                    results[name] |= _of_comparison(started[name].compare(others, _ignore))
         return results
 
     def _job(
@@ -291,10 +299,10 @@ class Builder:
             "handed": [*lent.values(), *(it.target for it in settings.env_file if it.target)],
         }
 
-    def _follow(self, message: Message) -> None:
+    def _follow(self, environment: str, message: Message) -> None:
         self._run_count += message["type"] == "done"
         facts = {key: value for key, value in message.items() if key != "type"}
-        self._run.note(message["type"], **facts)
+        self._run.note(message["type"], **facts, environment=environment)
 
     def _shape(self) -> dict[str, str]:
         """Return what shapes a schema besides the project's files."""
@@ -331,6 +339,10 @@ def _naming(environment: str) -> Iterator[None]:
         raise replace(error, tried=(f"environment {environment}", *error.tried)) from error
 
 
+def _ignore(_message: Message) -> None:
+    """Tell nothing: a comparison applies no revision."""
+
+
 def _of_comparison(message: Message) -> Message:
     return {"differences": message["differences"], "unchecked": message["unchecked"]}
 
@@ -340,11 +352,14 @@ def _compared(results: dict[str, Message]) -> dict[str, Any]:
     found = [it for result in results.values() for it in result["differences"]]
     unchecked = {name: it["unchecked"] for name, it in results.items() if it["unchecked"]}
     reasons = [f"{name}: {it}" if name else it for name, it in unchecked.items()]
-    is_same = len(set(unchecked.values())) == 1 and len(unchecked) == len(results)
+    is_none = len(unchecked) == len(results)  # else the others' comparison counts
+    is_same = is_none and len(set(unchecked.values())) == 1
+    why = next(iter(unchecked.values())) if is_same else "; ".join(reasons)
     return {
         "heads": [head for result in results.values() for head in result["heads"]],
         "differences": [it for number, it in enumerate(found) if it not in found[:number]],
-        "unchecked": next(iter(unchecked.values())) if is_same else "; ".join(reasons),
+        "unchecked": why if is_none else "",
+        "partly": "" if is_none else why,
     }
 
 

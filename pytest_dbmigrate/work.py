@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -109,14 +110,16 @@ class Work:
         job = self._job
         wishes = Wishes(job["root"], job["x"], job["attributes"], job["driver"])
         target = tuple(job["target"])
+        others = job["others"] or []
 
         def work() -> alembic.Upgrade:
             source = Source.from_record(job["source"])
             with configuration(source, self._dsn, target, wishes) as config:
                 self._missed = config.attributes.missed  # type: ignore[attr-defined]
                 self._upgrade = alembic.Upgrade(
-                    config, self._dsn, target, events, self._notify, check, self._record(made)
-                )
+                    config, self._dsn, target, events, self._notify, check, self._record(made),
+                    taken={name: it["scripts"] for it in others for name in it["versions"]},
+                )  # fmt: skip
                 self._upgrade.run()
             return self._upgrade
 
@@ -143,7 +146,7 @@ class Work:
             return
         assert self._upgrade is not None
         began = time.monotonic()
-        theirs = {name for it in others for names in it.values() for name in names}  # type: ignore[attr-defined]
+        theirs = {name for it in others for name in (*it["models"], *it["made"], *it["versions"])}
         leave = expected.Others(theirs - {*self._upgrade.models()}, self._upgrade.schema)
         try:
             found = expected.differences(config, script, context, leave)
@@ -168,6 +171,7 @@ class Work:
             return failure.of_environment(error, None)
         if upgrade.current is None:
             return self._advised(failure.of_environment(error, upgrade), upgrade)
+        error = upgrade.raised or error  # env.py may have made another one of it
         try:
             explained = failure.of_revision(error, upgrade, self._heads(upgrade))
             upgrade.fail(redact(explained.message, self._dsn.password))
@@ -179,7 +183,8 @@ class Work:
         """Name what env.py looked for and did not find, where it did not come to connect."""
         if upgrade.is_verified or not self._missed:
             return error
-        name = self._missed[0]
+        likely = [name for name in self._missed if re.search("conn|engine|bind", name)]
+        name = (likely or self._missed)[0]
         wanted = "{engine}" if "engine" in name else "{connection}"
         advice = (
             f"env.py looked for {name!r} in config.attributes: it can be given a connection,",
@@ -220,6 +225,7 @@ class Work:
             "versions": [
                 f"{schema or upgrade.schema}.{table}" for table, schema in upgrade.reached
             ],
+            "scripts": upgrade.scripts,
         }
 
     def _manifest(self, sources: Sources, upgrade: alembic.Upgrade) -> dict[str, Any]:

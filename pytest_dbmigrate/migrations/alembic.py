@@ -12,7 +12,7 @@ import functools
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,10 @@ class Upgrade:
         notify: Notify,
         check: Check,
         record: Record | None = None,
+        *,
+        taken: Mapping[str, str] | None = None,
     ) -> None:
+        """`taken` has other environments' version tables, each with the folder of its scripts."""
         self.script = ScriptDirectory.from_config(config)
         self.current: MigrationStep | None = None
         self.done: list[str] = []
@@ -107,6 +110,7 @@ class Upgrade:
         self._notify = notify
         self._check = check
         self._record = record
+        self._taken = taken or {}
         self._sources = record.sources if record else None
         self._began = 0.0
         self._checksum = ""
@@ -163,6 +167,7 @@ class Upgrade:
         self._was_asked = True
         self.schema = _answer(context.connection, "select current_schema()")
         self.script = self._environment.script  # env.py may have given it another
+        self._refuse_taken()
         plan = self._plan(heads)
         if self._record:
             self._compare(self._facts(self._record), self._record)
@@ -178,6 +183,21 @@ class Upgrade:
         self.current = None
         self.reached[self.version_table] = set(context.get_current_heads())
         self._check(self._config, self.script, context)
+
+    @property
+    def scripts(self) -> str:
+        """The folder of the scripts."""
+        return os.path.realpath(self.script.dir)
+
+    def _refuse_taken(self) -> None:
+        """Refuse the version table of other scripts: Alembic would take its revisions for ours."""
+        table = f"{self.version_table[1] or self.schema}.{self.version_table[0]}"
+        if self._taken.get(table, self.scripts) != self.scripts:
+            raise MigrationError(
+                f"two environments have one version table, {table}",
+                tried=(f"the scripts of the other: {self._taken[table]}",),
+                todo=("give one of them its own: version_table in context.configure()",),
+            )
 
     def _plan(self, heads: Any) -> list[Any]:
         self.is_reading = True
@@ -277,11 +297,15 @@ class Upgrade:
             for it in self._metadata()
         ]
         env = os.path.realpath(self.script.env_py_location)
+        earlier = (record.configured or {}).get("common", {})  # what was run before, say
         return {
             "version_table": self.version_table[0],
             "version_table_schema": self.version_table[1] or self.schema,
             "naming_convention": [[list(pair) for pair in it] for it in conventions],
-            "common": record.sources.common(env, record.helpers, files_of(self._config)),
+            "common": {
+                **earlier,
+                **record.sources.common(env, record.helpers, files_of(self._config)),
+            },
         }
 
     def _metadata(self) -> list[Any]:

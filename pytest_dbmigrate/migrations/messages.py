@@ -45,12 +45,14 @@ class Job(TypedDict):
 class Tables(TypedDict):
     """Which tables an environment has to do with, each as `schema.table`.
 
-    Those of its models, those that its revisions have made, and its version table.
+    Those of its models, those that its revisions have made, and its version tables, which
+    know the revisions of the folder `scripts`.
     """
 
     models: list[str]
     made: list[str]
     versions: list[str]
+    scripts: str
 
 
 class Message(TypedDict, total=False):

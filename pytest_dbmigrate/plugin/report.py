@@ -105,6 +105,8 @@ class Narrator:
 
     def _tell_plan(self, note: dict[str, Any]) -> None:
         self._total += note["total"]
+        if note["environment"] and note["total"] and self._config.get_verbosity() > 0:
+            self._line(f"environment {note['environment']}")
 
     def _tell_started(self, note: dict[str, Any]) -> None:
         text = f"revision {self._done + 1} of {self._total}: {note['revision']}"
@@ -223,6 +225,10 @@ def _compared(note: dict[str, Any]) -> str:
     """Return in words what the comparison with the models has found."""
     if note["unchecked"]:
         return f"not compared with the models: {note['unchecked']}"
+    return _found(note) + (f" (not compared: {note['partly']})" if note["partly"] else "")
+
+
+def _found(note: dict[str, Any]) -> str:
     accepted = note["accepted"]
     total = accepted + len(note["differences"])
     if not total:

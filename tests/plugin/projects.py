@@ -68,7 +68,7 @@ async def main():
 asyncio.run(main())
 """
 
-_REVISION = '''"""{doc}"""
+REVISION = '''"""{doc}"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -173,7 +173,7 @@ class Project:
         down = self._last if after == "" else after
         self._last = revision
         body = textwrap.indent(textwrap.dedent(upgrade).strip("\n"), "    ")
-        text = _REVISION.format(doc=doc, revision=revision, down=down, body=body)
+        text = REVISION.format(doc=doc, revision=revision, down=down, body=body)
         return self.write(f"migrations/versions/{revision}.py", text)
 
     def tests(self, text: str, name: str = "test_it.py") -> Path:
