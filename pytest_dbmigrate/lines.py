@@ -56,11 +56,13 @@ def step(line: str, folders: tuple[Path, ...]) -> str:
     It is a `.sql` file, `module:function`, or SQL. Raises `ValueError` for a missing file.
     """
     line = line.strip()
-    if not line.endswith(".sql") or re.search(r"\s", line):
+    if not line.endswith(".sql"):
         return line
     for folder in folders:
         if (folder / line).is_file():
             return _absolute(folder, line)
+    if re.search(r"\s", line):
+        return line
     raise ValueError(f"there is no file {line}")
 
 

@@ -42,7 +42,9 @@ class Step:
             self._call(dsn)
             return
         statement = (
-            Path(self.line).read_text(encoding="utf-8") if lines.is_file(self.line) else self.line
+            Path(self.line).read_text(encoding="utf-8-sig")
+            if lines.is_file(self.line)
+            else self.line
         )
         with psycopg.connect(dsn.conninfo(), autocommit=True) as connection:
             try:

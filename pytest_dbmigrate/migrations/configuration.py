@@ -92,7 +92,7 @@ def configuration(
     url = dsn.url(driver)
     config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
     config.attributes = Attributes(config.attributes)
-    engine = create_engine(url, poolclass=NullPool) if wishes.attributes else None
+    engine = _engine(dsn, driver) if wishes.attributes else None
     try:
         with _attributes(engine, wishes.attributes) as given:
             config.attributes.update(given)
@@ -202,6 +202,12 @@ def _driver(config: Config) -> str:
     named = given.partition("://")[0].partition("+")[2]
     usual: str = postgresql.dialect.driver
     return named or ("" if find_spec(usual) else _OWN)
+
+
+def _engine(dsn: Dsn, driver: str) -> Engine:
+    """Return an engine that is not asynchronous: what is given a connection uses it as it is."""
+    engine = create_engine(dsn.url(driver), poolclass=NullPool)
+    return create_engine(dsn.url(_OWN), poolclass=NullPool) if engine.dialect.is_async else engine
 
 
 @contextmanager
