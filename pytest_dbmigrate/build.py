@@ -27,6 +27,7 @@ from pytest_dbmigrate.errors import (
     RevisionError,
     StaleStateError,
 )
+from pytest_dbmigrate.lines import BEFORE
 from pytest_dbmigrate.migrations import events, source, state
 from pytest_dbmigrate.migrations.events import Event, EventLog
 from pytest_dbmigrate.migrations.fingerprint import Files
@@ -234,7 +235,11 @@ class Builder:
             return builds.go_on(self._control, build, self._run.id)
         template = base.build.id if base else None
         applied = base.applied if base else []
-        return builds.begin(self._control, build, self._run.id, applied, self._shape(), template)
+        dsn = builds.begin(self._control, build, self._run.id, applied, self._shape(), template)
+        if template:
+            with contextlib.closing(connection.connect(self._control.dsn)) as history:
+                events.inherit(history, build, template, BEFORE)
+        return dsn
 
     def _migrate(self, build: str, dsn: Dsn, base: Candidate | None) -> dict[str, Message]:
         """Return what each environment's child says, in order; compared when all are applied."""

@@ -128,7 +128,8 @@ class Work:
     def _record(self, made: tables.Made | None) -> alembic.Record | None:
         if self._sources is None:
             return None
-        helpers = before.modules(self._job["helpers"])
+        steps = self._job["helpers"]
+        helpers = [*before.modules(steps), *before.files(steps)]
         known = made.begun() if made else None
         return alembic.Record(self._sources, self._job["configured"], helpers, known)
 
@@ -230,7 +231,7 @@ class Work:
 
     def _manifest(self, sources: Sources, upgrade: alembic.Upgrade) -> dict[str, Any]:
         given = [*Source.from_record(self._job["source"]).files, upgrade.script.env_py_location]
-        others = [os.path.realpath(path) for path in given]
+        others = [os.path.realpath(path) for path in given] + before.files(self._job["helpers"])
         return sources.manifest(alembic.scripts_of(upgrade.script), others)
 
 

@@ -93,6 +93,11 @@ def modules(steps: Sequence[str]) -> list[str]:
     return [os.path.realpath(file) for file in files if file]
 
 
+def files(steps: Sequence[str]) -> list[str]:
+    """Return the files of SQL among the steps."""
+    return [os.path.realpath(step) for step in steps if lines.is_file(step)]
+
+
 def _file(step: Step) -> str:
     if lines.is_file(step.line):
         return step.line

@@ -155,6 +155,19 @@ def configured(connection: Connection, build: str) -> dict[str, dict[str, Any]]:
     return {name: {**facts, "tables": tables or {}} for name, facts, tables in rows}
 
 
+def inherit(connection: Connection, build: str, base: str, environment: str) -> None:
+    """Give a build the events of an environment of the one that it is a copy of."""
+    columns = (
+        "environment, revision, kind, at, seconds, run, host, process, is_transactional, "
+        "checksum, sources, error"
+    )
+    connection.execute(
+        f"insert into event (build, {columns}) "  # noqa: S608  # the names above
+        f"select %s, {columns} from event where build = %s and environment = %s order by id",
+        (build, base, environment),
+    )
+
+
 def is_owned(connection: Connection, build: str) -> bool:
     """Whether the migration child that works on a build lives."""
     row = connection.execute(

@@ -51,11 +51,13 @@ def of_revision(error: BaseException, upgrade: Upgrade, applied: tuple[str, ...]
 def of_step(error: BaseException, label: str, file: str) -> ScriptError:
     """Return the error of what was to be done before the first revision."""
     said = _server_said(error)
+    is_sql = file.endswith(".sql") and said.position
+    line = said.statement.count("\n", 0, said.position) + 1 if is_sql else _line_in(error, file)
     return ScriptError(
         f"{label}, of dbmigrate_before, failed",
         todo=_advice(said.message, "mend it and run the tests again"),
-        file=_shown(file) if file else "",
-        line=_line_in(error, file),
+        file=_shown(file) if line else _first_party_frame(error) or (_shown(file) if file else ""),
+        line=line,
         statement=said.statement,
         position=said.position,
         message=said.message,

@@ -55,7 +55,8 @@ class Sources:
         So are `helpers`, with all that they import. The files of Alembic's configuration are
         left out.
         """
-        imported = [path for helper in helpers for path in (helper, *_closure(helper))]
+        scripts = [helper for helper in helpers if helper.endswith(".py")]
+        imported = [*helpers, *(path for script in scripts for path in _closure(script))]
         paths = [env, *imported, *(path for path in self._data(0) if path not in config)]
         return {path: self._files.digest(path) for path in dict.fromkeys(paths)}
 
