@@ -127,9 +127,15 @@ class Project:
         (self.path / "migrations" / "versions").mkdir()
 
     def copy(self, name: str) -> None:
-        """Put a project of `tests/projects` in the place of this one; its `pytest.ini` stays."""
+        """Put a project of `tests/projects` in the place of this one.
+
+        Its `pytest.ini` stays if the other has none.
+        """
+        (self.path / "alembic.ini").unlink()
+        shutil.rmtree(self.path / "migrations")
         ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(_PROJECTS / name, self.path, ignore=ignored, dirs_exist_ok=True)
+        for folder in ("common", name):
+            shutil.copytree(_PROJECTS / folder, self.path, ignore=ignored, dirs_exist_ok=True)
 
     def run_naive(self, *arguments: str) -> pytest.RunResult:
         """Run a copied project's tests without us, its database made by its `naive.py`."""

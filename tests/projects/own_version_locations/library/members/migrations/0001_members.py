@@ -1,0 +1,10 @@
+"""members"""
+
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    op.execute("create table member (id integer primary key)")
