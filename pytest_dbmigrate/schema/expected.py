@@ -114,23 +114,31 @@ def _from_tuple(change: tuple[Any, ...], operation: Any) -> Difference:
         old = change[2] if kind == "add_table_comment" else operation.existing_comment
         new = table.comment if kind == "add_table_comment" else None
         return Difference(kind, _qualified(table), migrated=_text(old), models=_text(new))
-    return _unknown(operation, kind)
+    return _unknown(operation, change)
 
 
-def _unknown(operation: Any, kind: str = "") -> Difference:
+def _unknown(operation: Any, change: tuple[Any, ...] = ()) -> Difference:
     table = getattr(operation, "table_name", "") or ""
-    return Difference(kind or type(operation).__name__, str(table), models=_said_by(operation))
+    kind = str(change[0]) if change else type(operation).__name__
+    return Difference(kind, str(table), models=_said_by(operation, change))
 
 
-def _said_by(operation: Any) -> str:
+def _said_by(operation: Any, change: tuple[Any, ...]) -> str:
     """Return an operation's own words; where it has none, its plain facts, the same each time."""
     said = str(operation)
     if said != object.__repr__(operation):
         return said
-    facts = {key: it for key, it in vars(operation).items() if isinstance(it, (str, int, float))}
-    return (
-        f"{type(operation).__name__}({', '.join(f'{key}={facts[key]!r}' for key in sorted(facts))})"
-    )
+    facts = {key: it for key, it in vars(operation).items() if _is_plain(it)}
+    words = [f"{key}={facts[key]!r}" for key in sorted(facts)]
+    if len(change) > 1 and isinstance(change[1], str) and change[1] not in facts.values():
+        words.insert(0, repr(change[1]))  # what it is about, where no fact of its own says so
+    return f"{type(operation).__name__}({', '.join(words)})"
+
+
+def _is_plain(item: Any) -> bool:
+    if isinstance(item, list | tuple):
+        return len(item) > 0 and all(_is_plain(it) for it in item)
+    return isinstance(item, str | int | float)
 
 
 def _columns(item: Any) -> Any:

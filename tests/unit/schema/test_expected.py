@@ -312,6 +312,27 @@ def test_an_operation_without_words_of_its_own_is_told_by_its_facts(compare: Com
     ]
 
 
+class ReplaceOp(ops.MigrateOperation):
+    """An operation that says what it is about to `to_diff_tuple` alone, as alembic-utils has it."""
+
+    def __init__(self) -> None:
+        self.target = object()
+        self.old_values = ["a", "b"]
+        self.empty: list[str] = []
+
+    def to_diff_tuple(self) -> Any:
+        return ("replace", "PGView: public.big", "create or replace view ...")
+
+
+def test_an_operation_is_told_by_what_it_is_about_and_its_lists(compare: Compare) -> None:
+    def process(context: Any, revision: Any, directives: list[Any]) -> None:
+        directives[0].upgrade_ops.ops.append(ReplaceOp())
+
+    assert compare(models(), process_revision_directives=process) == [
+        Difference("replace", models="ReplaceOp('PGView: public.big', old_values=['a', 'b'])")
+    ]
+
+
 def test_models_that_env_does_not_give_are_the_reason_to_compare_nothing(
     connection: sa.Connection, script: tuple[Config, ScriptDirectory]
 ) -> None:
