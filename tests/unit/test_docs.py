@@ -22,7 +22,7 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md")])
+PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")])
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 BLOCK = re.compile(r"^ *```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 SETTING = re.compile(r"--(?:no-)?db-[a-z][a-z-]*|\bdbmigrate_[a-z]\w*|\bDBMIGRATE_[A-Z]\w*")
@@ -62,7 +62,9 @@ def test_every_page_of_the_guide_is_in_its_index() -> None:
     linked = LINK.findall((ROOT / "docs/index.md").read_text())
 
     assert sorted(linked) == sorted(
-        page.name for page in (ROOT / "docs").glob("*.md") if page.name != "index.md"
+        page.relative_to(ROOT / "docs").as_posix()
+        for page in (ROOT / "docs").rglob("*.md")
+        if page.name != "index.md"
     )
 
 
