@@ -7,8 +7,10 @@ Alembic that it has set up takes part.
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,7 +67,8 @@ def differences(
     What is about the tables of others is left out.
     """
     revisions = RevisionContext(config, script, _ARGUMENTS)
-    revisions.run_autogenerate(context.get_current_heads(), context)
+    with _autogenerating(config):
+        revisions.run_autogenerate(context.get_current_heads(), context)
     found = [
         difference
         for revision in revisions.generated_revisions
@@ -75,6 +78,17 @@ def differences(
         for difference in _of(operation)
     ]
     return sorted(found, key=lambda item: (item.table, item.kind, item.name, item.models))
+
+
+@contextmanager
+def _autogenerating(config: Config) -> Iterator[None]:
+    """Let env.py's hooks find `--autogenerate` where they look for it, in `config.cmd_opts`."""
+    before = config.cmd_opts
+    config.cmd_opts = Namespace(**{**vars(before or Namespace()), "autogenerate": True})
+    try:
+        yield
+    finally:
+        config.cmd_opts = before
 
 
 def _flat(operation: Any) -> Iterator[Any]:

@@ -264,6 +264,20 @@ def test_what_env_excludes_is_no_difference(compare: Compare) -> None:
     assert compare(models(sa.Column("key", sa.Text)), include_object=include) == []
 
 
+def test_hooks_find_that_autogenerate_was_asked_for(
+    compare: Compare, script: tuple[Config, ScriptDirectory]
+) -> None:
+    config, asked = script[0], []
+    config.cmd_opts = None
+
+    def process(context: Any, revision: Any, directives: list[Any]) -> None:
+        asked.append(config.cmd_opts and config.cmd_opts.autogenerate)
+
+    compare(models(), process_revision_directives=process)
+    assert asked == [True]
+    assert config.cmd_opts is None
+
+
 def test_directives_that_env_empties_are_no_difference(compare: Compare) -> None:
     def process(context: Any, revision: Any, directives: list[Any]) -> None:
         directives[:] = []
