@@ -9,13 +9,14 @@ READY = .venv/ready
 python = "$(CURDIR)/.venv/bin/python"
 
 .DELETE_ON_ERROR:
-.PHONY: help example test test-kills test-docker lint types wheel-check bench docs-options clean
+.PHONY: help example test test-kills test-docker test-real lint types wheel-check bench docs-options clean
 
 help:
 	@echo "make example       run the examples against a Postgres of their own"
-	@echo "make test          run every test that needs no Docker"
+	@echo "make test          run every test that needs no Docker and no real project"
 	@echo "make test-kills    kill something at each of 30 revisions, in every way, and resume"
 	@echo "make test-docker   run the tests that need it (DBMIGRATE_IMAGE=$(DBMIGRATE_IMAGE))"
+	@echo "make test-real     migrate released projects, which it installs, by ini lines alone"
 	@echo "make lint          check style and format"
 	@echo "make types         check types"
 	@echo "make wheel-check   build the wheel and try it with the lowest versions allowed"
@@ -29,7 +30,7 @@ example: $(READY)
 	cd examples/async_orders && $(python) -m pytest -p dbmigrate --db-server=embedded
 
 test: $(READY)
-	$(python) -m pytest -m "not docker" -n auto --maxprocesses=4 --dist=worksteal $(PYTEST_ARGS)
+	$(python) -m pytest -m "not docker and not real" -n auto --maxprocesses=4 --dist=worksteal $(PYTEST_ARGS)
 
 test-kills: $(READY)
 	rm -f build/killed.txt
@@ -38,6 +39,10 @@ test-kills: $(READY)
 
 test-docker: $(READY)
 	DBMIGRATE_IMAGE=$(DBMIGRATE_IMAGE) $(python) -m pytest -m docker $(PYTEST_ARGS)
+
+test-real: $(READY)
+	rm -f build/real.txt
+	$(python) -m pytest tests/real -m real -p no:randomly $(PYTEST_ARGS)
 
 lint: $(READY)
 	$(python) -m ruff check

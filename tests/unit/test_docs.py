@@ -26,7 +26,7 @@ PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")])
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 BLOCK = re.compile(r"^ *```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 SETTING = re.compile(r"--(?:no-)?db-[a-z][a-z-]*|\bdbmigrate_[a-z]\w*|\bDBMIGRATE_[A-Z]\w*")
-NO_SETTINGS = {"DBMIGRATE_PG15_BIN"}  # tox.ini's
+NO_SETTINGS = {"DBMIGRATE_PG15_BIN", "DBMIGRATE_REAL_CACHE"}  # tox.ini's, and tests/real's
 REQUIREMENT = re.compile(r"([A-Za-z0-9-]+)(?:\[[a-z,]+\])?>=([\d.]+)(; .*)?")
 
 
