@@ -41,7 +41,8 @@ def why_not(script: ScriptDirectory, context: MigrationContext) -> str:
     """Return why the schema cannot be compared, or nothing."""
     if not context.opts.get("target_metadata"):
         return "env.py gives Alembic no target_metadata"
-    if script._upgrade_revs("heads", context.get_current_heads()):  # type: ignore[arg-type]  # noqa: SLF001  # one that another depends on is not named
+    known = context.get_current_heads()  # but for those that others depend on
+    if any(script.iterate_revisions("heads", known, implicit_base=True)):
         return "the target is not the newest revision, which the models are for"
     return ""
 
