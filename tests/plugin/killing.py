@@ -252,7 +252,12 @@ class Scene:
         folder = str(self.project.path)
         return [
             *(f"process {pid}: {said[:90]}" for pid, said in self._own_processes(folder)),
-            *(f"folder {path}" for path in self.temporary.rglob("*") if path.is_dir()),
+            # not rglob, which fails where a folder is just being removed
+            *(
+                f"folder {path}/{name}"
+                for path, names, _ in os.walk(self.temporary)
+                for name in names
+            ),
             *self._on_server(),
         ]
 
