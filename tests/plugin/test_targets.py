@@ -56,7 +56,7 @@ def test_a_line_of_the_ini_names_several(branches: Project) -> None:
 
 def test_a_label_that_is_not_there_is_an_error(branches: Project) -> None:
     assert explained(branches, "--db-target=mian@head") == [
-        "the migrations cannot be run to mian@head: No such branch: 'mian'",
+        "the migrations cannot be run to mian@head: Can't locate revision identified by 'mian'",
         "  to do: see `alembic history`; dbmigrate_target names another revision",
     ]
 
