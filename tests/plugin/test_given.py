@@ -230,8 +230,8 @@ def test_an_env_that_rolls_back_is_an_error(items_project: Project) -> None:
 
     assert explained(items_project)[:4] == [
         (
-            "the migrations ran, but version table alembic_version in the database prepared for them "
-            "is empty"
+            "the migrations ran, but version table alembic_version in the database prepared "
+            "for them is empty"
         ),
         "  tried: running env.py once, which applied 0001",
         "  to do: let env.py commit what it runs, on the connection it gives Alembic",
