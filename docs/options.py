@@ -67,6 +67,8 @@ def _default(spec: Spec) -> str:
     if spec.kind == "flag":
         return "true" if spec.default else "false"
     default = f"{spec.default:g}" if isinstance(spec.default, float) else spec.default
+    if spec.kind == "lines":
+        default = "\n".join(" ".join(line) for line in spec.default)
     return f"`{default}`" if default else "none"
 
 
