@@ -49,9 +49,6 @@ def unusable(what: str, help_text: str) -> list[str]:
         ("--db-timeout=inf", "it is a number of seconds above zero", "timeout"),
         ("--db-keep=sometimes", "it is one of never, failed, always", "keep"),
         ("--db-check=yes", "it is one of error, warn, off", "check"),
-        ("--db-target=", "it is one word", "target"),
-        ("--db-target=two words", "it is one word", "target"),
-        ("--db-target=--sql", "it is one word", "target"),
         ("--db-image=", "it is one word", "image"),
         ("--db-image=two words", "it is one word", "image"),
         ("--db-compose-service=two words", "it is one word", "compose_service"),
@@ -70,7 +67,6 @@ def test_an_option_with_an_unusable_value_is_refused(
 @pytest.mark.parametrize(
     ("option", "setting", "kind"),
     [
-        ("--db-alembic", "alembic", "file"),
         ("--db-compose-file", "compose_file", "file"),
         ("--db-pg-bin", "pg_bin", "folder"),
     ],
@@ -84,6 +80,25 @@ def test_what_an_option_names_must_exist(
 
     what = f"{option}={project.path / 'missing'} cannot be used: there is no such {kind}"
     assert refusal(result) == unusable(what, HELP[setting])
+
+
+@pytest.mark.parametrize(
+    ("option", "why", "setting"),
+    [
+        ("--db-target=", "it is revisions with spaces between them", "target"),
+        ("--db-target=--sql", "it is revisions with spaces between them", "target"),
+        ("--db-alembic=missing", "there is no file or folder missing", "alembic"),
+    ],
+)
+def test_a_line_that_cannot_be_used_is_named(
+    project: Project, option: str, why: str, setting: str
+) -> None:
+    project.tests(UNIT_TEST)
+
+    result = project.run(option, server="")
+
+    spelled = option.partition("=")[0]
+    assert refusal(result) == unusable(f"{spelled} cannot be used: {why}", HELP[setting])
 
 
 def test_a_file_is_no_folder_of_programs(project: Project) -> None:
