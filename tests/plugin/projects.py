@@ -27,6 +27,8 @@ ALEMBIC_INI = """
 [alembic]
 script_location = %(here)s/migrations
 path_separator = os
+# the name of it before Alembic 1.16
+version_path_separator = os
 prepend_sys_path = .
 sqlalchemy.url = driver://user:pass@localhost/dbname
 """

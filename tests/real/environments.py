@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[2]
-_WANTED = ("3.12", "3.11")  # what the requirements were resolved for, and what may do as well
+_WANTED = ("3.12", "3.11")  # what the requirements hold on
 _PIPS = {"PIP_CERT": "SSL_CERT_FILE", "PIP_INDEX_URL": "UV_DEFAULT_INDEX"}  # uv's names for them
 
 
