@@ -68,6 +68,7 @@ class Session:
         self._server: Server | None = None
         self._shared: MigratedDatabase | None = None
         self._process = os.getpid()
+        self.taken = 0  # databases that tests were given
 
     def address(self) -> Dsn:
         """Return where this process's tests will find their database.
@@ -106,6 +107,7 @@ class Session:
         """Return a new database for a test. Raises `DbmigrateError`."""
         lease, pools = self.prepare()
         pools.watch()
+        self.taken += 1
         return lease.take()
 
     def share(self) -> MigratedDatabase:

@@ -40,11 +40,12 @@ class Spec:
     place: Callable[[str, tuple[Path, ...]], str] | None = None
     has_ini: bool = True
     must_exist: bool = True  # a FILE: if not, a run can write it
+    spelled: str = ""  # the option, where it is not made from the name
 
     @property
     def option(self) -> str:
         """The command line's spelling."""
-        return "--db-" + self.name.replace("_", "-")
+        return self.spelled or "--db-" + self.name.replace("_", "-")
 
     @property
     def ini(self) -> str:
@@ -96,6 +97,21 @@ def _word(text: str) -> str:
     if not text.strip() or text.startswith("-") or re.search(r"\s", text):
         raise ValueError("it is one word")
     return text
+
+
+_SUITE = r"[A-Za-z][A-Za-z0-9_-]*"
+
+
+def _suite_line(text: str) -> str:
+    if not re.fullmatch(rf"auto|{_SUITE}\s*:.*", text.strip()):
+        raise ValueError(f"{text.strip()!r} is not NAME: FOLDER ..., NAME: -m EXPRESSION, or auto")
+    return text.strip()
+
+
+def _names(text: str) -> str:
+    if not re.fullmatch(rf"{_SUITE}(\s*,\s*{_SUITE})*", text.strip()):
+        raise ValueError("it is a name, or several with commas between them")
+    return text.strip()
 
 
 _ENV_LINE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:=(.*))?")
@@ -326,6 +342,31 @@ SPECS: tuple[Spec, ...] = (
         kind="lines",
         has_option=False,
     ),
+    Spec(
+        "suites",
+        (),
+        "the suites that run in processes of their own, a line each: unit: tests/unit, "
+        "slow: -m slow, or auto (tests with a database, and all others)",
+        _suite_line,
+        kind="lines",
+        has_option=False,
+    ),
+    Spec(
+        "suites_mode",
+        "on",
+        "how suites run: on (one after another), concurrent (side by side), or off "
+        "(all in one process, as without this plugin)",
+        _one_of("on", "off", "concurrent"),
+        metavar="on|off|concurrent",
+        spelled="--db-suites",
+    ),
+    Spec(
+        "suite",
+        "",
+        "run only this suite, or several with commas between their names",
+        _names,
+        metavar="NAME",
+    ),
 )
 _BY_NAME = {spec.name: spec for spec in SPECS}
 
@@ -359,6 +400,9 @@ class Settings:
     baseline: str
     accept_drift: bool
     env_file: tuple[EnvFile, ...]
+    suites: tuple[str, ...]
+    suites_mode: str
+    suite: str
     sources: Mapping[str, Source] = field(default_factory=dict)
 
     def changed(self) -> list[str]:
@@ -494,6 +538,7 @@ def _refuse_contradictions(settings: Settings) -> None:
     _refuse_odd_environments(settings)
     if settings.env_file:
         _refuse_doubles(settings)
+    _refuse_suite(settings)
     if not (settings.env or settings.compose_service or "://" in settings.server):
         return
     from pytest_dbmigrate.dsn import Dsn
@@ -519,6 +564,17 @@ def _refuse_contradictions(settings: Settings) -> None:
                     "or say --db-allow-remote if databases may be created and dropped there",
                 ),
             )
+
+
+def _refuse_suite(settings: Settings) -> None:
+    if settings.suite and settings.suites_mode == "off":
+        from pytest_dbmigrate.errors import SettingError
+
+        raise SettingError(
+            f"--db-suite={settings.suite} selects a suite, and suites are off",
+            tried=(f"--db-suites=off, from the {settings.sources['suites_mode']}",),
+            todo=("leave out one of the two",),
+        )
 
 
 def _refuse_odd_environments(settings: Settings) -> None:
@@ -598,6 +654,7 @@ def _refuse_doubles(settings: Settings) -> None:
 def _shown(value: Any) -> str:
     if isinstance(value, tuple):
         return ",".join(_named(item) for item in value)
+        return ",".join(getattr(it, "name", None) or it.partition(":")[0] for it in value)
     text = str(value)
     if "@" not in text and "=" not in text:
         return text

@@ -22,10 +22,16 @@ _TELL_EVERY = 0.1  # seconds
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, Any, Any]:
     """Read the settings, and set the configured variables before any conftest is imported."""
     state = _state_of(early_config)
+    if state.has_suites:
+        from pytest_dbmigrate.plugin.suites import start
+
+        start.begin(state)
     state.set_environ()
     try:
         return (yield)
     except Exception as error:
+        if state.suite and state.is_worker and type(error).__name__ == "ConftestImportFailure":
+            return None  # the collection reports it, and the other suites run on
         if state.has_session:
             from pytest_dbmigrate.plugin import secrecy
 

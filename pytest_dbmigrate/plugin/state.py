@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pytest_dbmigrate.session import Session
 
 RUN_VARIABLE = "DBMIGRATE_RUN"
+FOREGROUND_VARIABLE = "DBMIGRATE_RUN_FOREGROUND"  # how its run in the foreground goes, in JSON
+SUITE_VARIABLE = "DBMIGRATE_RUN_SUITE"  # the one suite that is this process's
 # libpq's variables that lead past the host of an address, and those that demand of a
 # server what one of our own does not do
 _ELSEWHERE = ("PGHOSTADDR", "PGSERVICE", "PGSERVICEFILE")
@@ -32,18 +35,17 @@ _DEMANDS = (
     "PGSSLMODE",
     "PGTARGETSESSIONATTRS",
 )
-_INERT = (
+_TELLS = (
     "help",
     "version",
-    "collectonly",
     "markers",
     "showfixtures",
     "show_fixtures_per_test",
     "cacheshow",
-    "setupplan",
     "db_status",
     "db_stop",
 )
+_INERT = (*_TELLS, "collectonly", "setupplan")
 
 
 class State:
@@ -57,12 +59,17 @@ class State:
         self.config = config
         self._begin = begin
         is_xdist = "PYTEST_XDIST_WORKER" in os.environ  # elsewhere the variable is a mistake
-        self.run_folder = os.environ.pop(RUN_VARIABLE, None) if is_xdist else None
+        self.suite = os.environ.pop(SUITE_VARIABLE, "")
+        self.foreground: dict[str, Any] = json.loads(os.environ.pop(FOREGROUND_VARIABLE, "{}"))
+        joins = is_xdist or bool(self.foreground)
+        self.run_folder = os.environ.pop(RUN_VARIABLE, None) if joins else None
         self.settings = options.read(config)
-        self.is_worker = self.run_folder is not None
+        self.is_worker = self.run_folder is not None and not self.foreground
         self.is_controller = not self.is_worker and _distributes(config)
         self.is_inert = any(getattr(config.known_args_namespace, name, None) for name in _INERT)
         self._worker = os.environ["PYTEST_XDIST_WORKER"] if self.is_worker else "main"
+        if self.foreground:
+            self._worker = f"fg{self.foreground['index']}"
         self._session: Session | None = None
         self._environ: Mapping[str, str] = {}
         self._handed: Handed | None = None
@@ -82,6 +89,24 @@ class State:
     def has_session(self) -> bool:
         """Whether this process has had to do with a database."""
         return self._session is not None
+
+    @property
+    def has_suites(self) -> bool:
+        """Whether tests are to be told apart by suite."""
+        namespace = self.config.known_args_namespace
+        if self.settings.suites_mode == "off" or any(
+            getattr(namespace, name, None) for name in _TELLS
+        ):
+            return False
+        return bool(self.settings.suites or self.settings.suite or self.conventional_suites())
+
+    def conventional_suites(self) -> dict[str, list[str]]:
+        """Return the suites whose folders have the conventional names, in the order they run."""
+        from pytest_dbmigrate.suites import conventions
+
+        root = self.config.rootpath
+        named = [path for it in self.config.getini("testpaths") for path in root.glob(it)]
+        return conventions.suites(str(root), map(str, named))
 
     def session(self) -> Session:
         """Return this process's session; the run begins with the first call."""

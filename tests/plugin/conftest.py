@@ -12,6 +12,7 @@ from pytest_dbmigrate.servers import start
 from pytest_dbmigrate.servers.run import Run
 from pytest_dbmigrate.settings import resolve
 from tests.plugin.projects import Project
+from tests.plugin.suites import Suites
 
 _FOREIGN = (
     "DBMIGRATE_",
@@ -68,3 +69,9 @@ def items_project(project: Project) -> Project:
     """A project with one revision, `0001`, that makes table `item` (id, name)."""
     project.revision("0001")
     return project
+
+
+@pytest.fixture
+def suites(project: Project) -> Suites:
+    """A project with nothing in it; what suites it has is the test's to say."""
+    return Suites(project)

@@ -20,7 +20,7 @@ NONSENSE = "--no such thing--"
 PATHS = ("FILE", "FOLDER")
 WORDS = ("one", "two", "three")
 MADE = {"FILE": Path.touch, "ENVIRONMENT": Path.touch, "FOLDER": Path.mkdir}
-SHAPES = {"attributes": "{0} = {0}", "within": "{0}:{0}"}
+SHAPES = {"attributes": "{0} = {0}", "suites": "{0}: tests/{0}", "within": "{0}:{0}"}
 PARTS = "{url}, {host}, {port}, {user}, {password}, {database}"
 
 with_default = pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_an_empty_environment_variable_empties_the_list_in_the_ini(tmp_path: Pat
 def test_a_setting_has_the_same_name_everywhere(spec: Spec) -> None:
     assert spec.name in {field.name for field in fields(Settings)}
     assert (spec.option, spec.ini, spec.environment) == (
-        "--db-" + spec.name.replace("_", "-"),
+        spec.spelled or "--db-" + spec.name.replace("_", "-"),
         "dbmigrate_" + spec.name,
         "DBMIGRATE_" + spec.name.upper(),
     )
@@ -240,6 +240,8 @@ def test_a_setting_has_the_same_name_everywhere(spec: Spec) -> None:
         ("timeout", "0", "it is a number of seconds above zero"),
         ("timeout", "-1", "it is a number of seconds above zero"),
         ("timeout", "nan", "it is a number of seconds above zero"),
+        ("suites_mode", "isolated", "it is one of on, off, concurrent"),
+        ("suite", "unit;e2e", "it is a name, or several with commas between them"),
         ("timeout", "soon", "it is a number of seconds above zero"),
     ],
 )
@@ -250,6 +252,22 @@ def test_a_refusal_says_what_the_setting_can_be(
     assert refusal(tmp_path, option={name: value}) == [
         f"{spec.option}={value} cannot be used: {said}",
         f"  to do: {spec.help}",
+    ]
+
+
+@pytest.mark.parametrize("line", ["tests/unit", "my unit: tests", "1st: tests", "automatic"])
+def test_a_line_that_defines_no_suite_is_named(line: str, tmp_path: Path) -> None:
+    assert refusal(tmp_path, ini={"dbmigrate_suites": ["ok: tests", line]})[0] == (
+        f"dbmigrate_suites cannot be used: {line!r} is not NAME: FOLDER ..., "
+        "NAME: -m EXPRESSION, or auto"
+    )
+
+
+def test_a_suite_cannot_be_selected_where_suites_are_off(tmp_path: Path) -> None:
+    assert refusal(tmp_path, option={"suite": "unit"}, ini={"dbmigrate_suites_mode": "off"}) == [
+        "--db-suite=unit selects a suite, and suites are off",
+        "  tried: --db-suites=off, from the ini",
+        "  to do: leave out one of the two",
     ]
 
 

@@ -1,0 +1,230 @@
+"""The process that starts the suites' workers and makes one run of theirs."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Generator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pytest_dbmigrate.plugin.state import SUITE_VARIABLE, State
+from pytest_dbmigrate.plugin.suites import engine, table, worker
+from pytest_dbmigrate.plugin.suites.engine import Engine
+from pytest_dbmigrate.plugin.suites.scheduler import SuiteScheduling
+from pytest_dbmigrate.suites.plan import Plan
+from pytest_dbmigrate.suites.scheduling import Turns
+
+_RESTARTS = 4  # for each worker of a suite, as xdist has it
+
+
+class Controller:
+    """The hooks of the process that runs no tests itself."""
+
+    def __init__(self, state: State, plan: Plan) -> None:
+        self._config = state.config
+        self._is_concurrent = state.settings.suites_mode == "concurrent"
+        self._plan = plan
+        self._turns = Turns(plan.names, None, self._is_concurrent)
+        self._engine: Engine
+        self._scheduling: SuiteScheduling | None = None
+        self._numbers: dict[str, int] = {}
+        self._started = Counter[str]()
+        self._deaths = Counter[str]()
+        self._has_told_deselected: set[str] = set()
+        self._usage_error: list[str] = []
+        self._exit: list[Any] = []
+        self.times = table.Times()
+        self.databases: dict[Any, int] = {}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Name the workers to start with, before xdist makes its session of them."""
+        self._turns = Turns(self._plan.names, engine.at_once(config), self._is_concurrent)
+        if config.option.dist == "no":
+            config.option.dist = "load"
+        config.option.tx = [
+            f"popen//id={self._next_name(name)}//env:{SUITE_VARIABLE}={name}"
+            for name in self._plan.names
+            for _ in range(self._turns.at_start(name))
+        ]
+        config.add_cleanup(engine.import_no_warnings())
+
+    def pytest_report_header(self) -> str:
+        """Tell the suites."""
+        how = ", side by side" if self._is_concurrent else ""
+        return f"suites: {', '.join(self._plan.names)}{how}"
+
+    @pytest.hookimpl(optionalhook=True, tryfirst=True)
+    def pytest_xdist_setupnodes(self) -> None:
+        """Take over what happens to workers that die, and the line while they start."""
+        self._engine = Engine(self._config)
+        one_by_one = self._turns.limit == 1
+        self._engine.take_over(self._replace, self._status, one_by_one=one_by_one)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tell fixtures a worker's number that no other one of the run has, as xdist does."""
+        number = self._numbers.setdefault(node.gateway.id, len(self._numbers))
+        node.workerinput["workerid"] = f"gw{number}"
+        node.workerinput["workercount"] = self._turns.limit
+        if getattr(self._config.option, "capture", "") == "no":
+            channel = node.gateway.newchannel()
+            channel.setcallback(_print)
+            node.workerinput[worker.OUTPUT] = channel
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> SuiteScheduling:
+        """Return the scheduler that knows suites."""
+        self._scheduling = SuiteScheduling(config, self._engine, self._turns, log, self)
+        return self._scheduling
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """End a run that was stopped as pytest ends it, with the same exit status."""
+        try:
+            with engine.interruption():
+                return (yield)
+        except engine.StopRun as stop:
+            if self._usage_error:
+                raise pytest.UsageError(*self._usage_error) from None
+            if self._exit:
+                is_exit, said, status = self._exit
+                if is_exit:
+                    pytest.exit(said, returncode=status)
+                raise session.Interrupted(said) from None
+            if str(stop).startswith("stopping after") and session.testsfailed:
+                session.shouldfail = str(stop)
+                raise session.Failed(str(stop)) from None
+            raise session.Interrupted(str(stop)) from None
+
+    @pytest.hookimpl(optionalhook=True, tryfirst=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        """Hear how a worker has ended."""
+        output = getattr(node, "workeroutput", {})
+        ending = output.get(worker.ENDING, {})
+        suite = self.suite_of(node)
+        if ending.get("usage_error"):
+            self._usage_error = self._usage_error or ending["usage_error"]
+            self._engine.stop("usage error")
+        elif ending.get("exit"):
+            self._exit = self._exit or ending["exit"]
+            output["exitstatus"] = int(pytest.ExitCode.TESTS_FAILED)  # 2 would be a crash to xdist
+        elif error is None and not self._is_collected(suite) and not self._engine.is_stopping:
+            status = output.get("exitstatus")
+            self._engine.stop(
+                f"suite {suite}: its worker ended before its tests were collected "
+                f"(exit status {status})"
+            )
+        self._tell_deselected(suite, ending.get("deselected", 0))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Stop where pytest would: xdist does not look at `-x` when a worker has died."""
+        node = getattr(report, "node", None)
+        if node is not None:
+            self.times.heard(self.suite_of(node))
+            self.databases[node.gateway.id] = getattr(report, "databases", 0)
+        session = self._config.pluginmanager.getplugin("session")
+        why = session.shouldfail or session.shouldstop
+        if why:
+            self._engine.stop(str(why))
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Write the table of suites."""
+        databases = Counter[str]()
+        for name, number in self.databases.items():
+            databases[self._suite_of_name(name)] += number
+        rows = table.rows(self._plan, terminalreporter.stats, self.suite_of, self.times, databases)
+        table.write(terminalreporter, rows)
+
+    def suite_of(self, node: Any) -> str:
+        """Return the name of a worker's suite."""
+        return str(node.gateway.spec.env[SUITE_VARIABLE])
+
+    def begins(self, suite: str, tests: int) -> None:
+        """Note that a suite's turn has come, and tell so."""
+        self.times.begin(suite)
+        terminal = self._config.pluginmanager.getplugin("terminalreporter")
+        if terminal is not None and self._config.get_verbosity() >= 0 and tests:
+            table.announce(terminal, f"suite {suite} ({_count(tests)})")
+
+    def needs_workers(self, suite: str, number: int) -> None:
+        """Start so many workers more for a suite."""
+        like = next(it for it in self._engine.specs() if it.env[SUITE_VARIABLE] == suite)
+        for _ in range(number):
+            self._engine.start(like, self._next_name(suite))
+
+    def _next_name(self, suite: str) -> str:
+        number = self._started[suite]
+        self._started[suite] += 1
+        return suite if self._turns.share(suite) == 1 and not number else f"{suite}-{number}"
+
+    def _suite_of_name(self, worker_name: str) -> str:
+        return next(
+            name
+            for name in sorted(self._plan.names, key=len, reverse=True)
+            if worker_name == name or worker_name.startswith(f"{name}-")
+        )
+
+    def _is_collected(self, suite: str) -> bool:
+        return self._scheduling is not None and self._scheduling.groups[suite].is_collected
+
+    def _replace(self, node: Any) -> None:
+        """Start another worker of the suite, unless there is no use in it."""
+        suite = self.suite_of(node)
+        assert self._scheduling is not None
+        group = self._scheduling.groups[suite]
+        self._deaths[suite] += 1
+        if self._engine.must_not_replace or group.is_drained:
+            return
+        if self._deaths[suite] > (self._restarts(suite) if group.tests is not None else 1):
+            self._give_up(suite)
+            return
+        self._engine.start(node.gateway.spec, self._next_name(suite))
+
+    def _restarts(self, suite: str) -> int:
+        given = self._config.option.maxworkerrestart
+        return _RESTARTS * self._turns.share(suite) if given is None else int(given)
+
+    def _give_up(self, suite: str) -> None:
+        assert self._scheduling is not None
+        group = self._scheduling.groups[suite]
+        group.is_given_up = True
+        when = "" if group.tests is not None else " before its tests were collected"
+        times = f"{self._deaths[suite]} times" if self._deaths[suite] > 1 else "once"
+        report = pytest.CollectReport(
+            nodeid=f"suite {suite}",
+            outcome="failed",
+            longrepr=f"suite {suite} was given up: its worker died {times}{when}",
+            result=[],
+        )
+        self._config.hook.pytest_collectreport(report=report)
+
+    def _tell_deselected(self, suite: str, number: int) -> None:
+        """Count the deselected tests, once: each worker of a suite deselects the same."""
+        terminal = self._config.pluginmanager.getplugin("terminalreporter")
+        if not number or suite in self._has_told_deselected or terminal is None:
+            return
+        self._has_told_deselected.add(suite)
+        # as many as pytest would count; other plugins look at what is there
+        terminal.stats.setdefault("deselected", []).extend([SimpleNamespace()] * number)
+
+    def _status(self) -> str:
+        scheduling = self._scheduling
+        if scheduling is None or not scheduling.collection_is_completed:
+            return f"collecting {len(self._plan.names)} suites ..."
+        counts = {name: len(it.tests or ()) for name, it in scheduling.groups.items()}
+        each = ", ".join(f"{name} {number}" for name, number in counts.items())
+        return f"collected {_count(sum(counts.values()), 'item')}: {each}"
+
+
+def _count(number: int, noun: str = "test") -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()

@@ -1,0 +1,209 @@
+"""All that we use of pytest-xdist beyond its hooks: its private parts are touched only here.
+
+`trouble` looks whether they are as we know them; if not, suites run in the foreground.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+_KNOWN_MAJOR = "3"
+_SESSION = (
+    "shouldstop",
+    "shuttingdown",
+    "queue",
+    "nodemanager",
+    "_active_nodes",
+    "_max_worker_restart",
+)
+_SCHEDULERS = {
+    "load": "LoadScheduling",
+    "loadscope": "LoadScopeScheduling",
+    "loadfile": "LoadFileScheduling",
+    "loadgroup": "LoadGroupScheduling",
+    "worksteal": "WorkStealingScheduling",
+}
+
+
+def trouble(config: pytest.Config) -> str | None:
+    """Return why pytest-xdist cannot run the suites, or None."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        from importlib.util import find_spec
+
+        return "pytest-xdist is " + ("switched off" if find_spec("xdist") else "not installed")
+    from xdist import __version__
+
+    if __version__.split(".")[0] != _KNOWN_MAJOR or not _is_as_known():
+        return f"pytest-xdist {__version__} is not known to this version of pytest-dbmigrate"
+    return None
+
+
+def _is_as_known() -> bool:
+    try:
+        from xdist import dsession, scheduler, workermanage
+
+        methods = vars(dsession.DSession)
+        used = {
+            name
+            for method in methods.values()
+            for name in getattr(getattr(method, "__code__", None), "co_names", ())
+        }
+        return (
+            used.issuperset(_SESSION)
+            and {"_clone_node", "worker_errordown", "loop_once"} <= set(methods)
+            and callable(dsession.TerminalDistReporter.getstatus)
+            and callable(workermanage.unserialize_warning_message)
+            and issubclass(dsession.Interrupted, KeyboardInterrupt)
+            and all(hasattr(scheduler, name) for name in _SCHEDULERS.values())
+        )
+    except (ImportError, AttributeError):
+        return False
+
+
+def distribute(config: pytest.Config) -> None:
+    """Let other plugins see a distributed run; pytest-cov decides by it before anything runs."""
+    config.known_args_namespace.dist = "load"
+
+
+def at_once(config: pytest.Config) -> int | None:
+    """Return the number that `-n` has come to, None if it was not given.
+
+    Raises `pytest.UsageError` for ways to distribute that suites cannot have.
+    """
+    option = config.option
+    if option.dist == "each":
+        raise pytest.UsageError(
+            "dbmigrate: --dist=each runs each test in every worker, which suites cannot: "
+            "leave it out, or say --db-suites=off"
+        )
+    if not option.numprocesses:
+        if option.tx:
+            raise pytest.UsageError(
+                "dbmigrate: --tx names workers, and suites have workers of their own: "
+                "leave it out, or say --db-suites=off"
+            )
+        return None
+    return len(option.tx)
+
+
+class Engine:
+    """xdist's session, as far as a run of suites has to change it."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._session = config.pluginmanager.getplugin("dsession")
+        self._dist: str = config.option.dist
+
+    def take_over(
+        self, replace: Callable[[Any], None], status: Callable[[], str], *, one_by_one: bool
+    ) -> None:
+        """Have `replace` called for a dead worker, and `status` for the line while they start.
+
+        If tests run one by one, the terminal shows them file by file as without workers.
+        """
+        self._session._max_worker_restart = None  # ours is counted for each suite
+        self._session._clone_node = replace
+        manager = self._config.pluginmanager
+        workers, terminal = (
+            manager.getplugin(name) for name in ("terminaldistreporter", "terminalreporter")
+        )
+        if workers is not None:
+            workers.getstatus = status
+            if self._config.get_verbosity() < 0:
+                workers.ensure_show_status = lambda: None
+        if terminal is not None and one_by_one:
+            terminal.showfspath = self._config.get_verbosity() >= 0
+
+    def specs(self) -> list[Any]:
+        """Return what the first workers were made from."""
+        return list(self._session.nodemanager.specs)
+
+    def start(self, like: Any, name: str) -> None:
+        """Start one more worker."""
+        spec = copy.copy(like)
+        spec.id = name
+        node = self._session.nodemanager.setup_node(spec, self._session.queue.put)
+        self._session._active_nodes.add(node)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the run is about to end, for whatever reason."""
+        return bool(self._session.shouldstop or self._session.shuttingdown)
+
+    @property
+    def must_not_replace(self) -> bool:
+        """Whether a dead worker's tests are not wanted any more."""
+        return bool(self._session.shouldstop)
+
+    def stop(self, why: str) -> None:
+        """Stop the run, for the first reason that is given."""
+        self._session.shouldstop = self._session.shouldstop or why
+
+    def scheduler(self, dist: str, log: Any, workers: int) -> Any:
+        """Return a new scheduler of xdist's own for so many workers."""
+        from xdist import scheduler
+
+        # with one worker all come to the same, and some of them wait for ever after a crash
+        made = getattr(scheduler, _SCHEDULERS[dist if workers > 1 else "load"])(self._config, log)
+        made.numnodes = workers
+        return made
+
+
+@contextlib.contextmanager
+def interruption() -> Iterator[None]:
+    """Turn xdist's way to stop a run into an ordinary `StopRun` with its reason."""
+    from xdist.dsession import Interrupted
+
+    try:
+        yield
+    except Interrupted as error:
+        raise StopRun(str(error)) from None
+
+
+class StopRun(Exception):  # noqa: N818  # no error
+    """The run was stopped, for this reason."""
+
+
+def import_no_warnings() -> Callable[[], None]:
+    """Keep xdist from importing the modules of warnings' classes here; return how to undo it.
+
+    They may be the application's, or a test module's, which this process must not import.
+    """
+    from xdist import workermanage
+
+    before = workermanage.unserialize_warning_message
+    workermanage.unserialize_warning_message = _warning
+
+    def undo() -> None:
+        workermanage.unserialize_warning_message = before
+
+    return undo
+
+
+def _warning(data: dict[str, Any]) -> warnings.WarningMessage:
+    category, message = None, data["message_str"]
+    if data["category_module"]:
+        category = _warning_class(data["category_module"], data["category_class_name"])
+    if data["message_module"]:
+        kind = type(data["message_class_name"] or "Warning", (Warning,), {})
+        message = kind(message)
+    details = {
+        name: data[name]
+        for name in warnings.WarningMessage._WARNING_DETAILS  # type: ignore[attr-defined]
+        if name not in ("message", "category")
+    }
+    return warnings.WarningMessage(message=message, category=category, **details)  # type: ignore[arg-type]
+
+
+def _warning_class(module: str, name: str | None) -> type[Warning]:
+    known = getattr(sys.modules.get(module), name or "", None)
+    if isinstance(known, type) and issubclass(known, Warning):
+        return known
+    return type(name or "Warning", (Warning,), {"__module__": module})

@@ -1,0 +1,210 @@
+"""Where workers cannot serve: suites one after another, as ordinary runs on this terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from pytest_dbmigrate.plugin.state import FOREGROUND_VARIABLE, RUN_VARIABLE, SUITE_VARIABLE, State
+from pytest_dbmigrate.plugin.suites import table
+from pytest_dbmigrate.suites.plan import Plan
+
+_OPTIONS = {
+    "usepdb": "--pdb",
+    "trace": "--trace",
+    "collectonly": "--collect-only",
+    "setuponly": "--setup-only",
+    "setupshow": "--setup-show",
+    "setupplan": "--setup-plan",
+}
+_RUN_NOTHING = ("collectonly", "setupplan")
+_PYTEST = "import sys; sys.path[:] = {path!r}; import pytest; sys.exit(pytest.main())"
+_SERIOUS = (
+    pytest.ExitCode.INTERRUPTED,
+    pytest.ExitCode.INTERNAL_ERROR,
+    pytest.ExitCode.USAGE_ERROR,
+)
+
+
+def reason(config: pytest.Config) -> str | None:
+    """Return the option that workers cannot serve, or None."""
+    namespace = config.known_args_namespace
+    given = next((text for it, text in _OPTIONS.items() if getattr(namespace, it, False)), None)
+    if given is None and getattr(namespace, "numprocesses", None) == 0:
+        given = "-n0"
+    return None if given is None else f"{given} was given"
+
+
+class Foreground:
+    """Runs the suites in child processes that have this terminal, and adds up what they came to."""
+
+    def __init__(self, state: State, plan: Plan, why: str) -> None:
+        self._state = state
+        self._plan = plan
+        self._why = why
+        self._failed = 0
+        # measured in the children; here it would begin by erasing what is there
+        state.config.known_args_namespace.cov_source = []
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_cmdline_main(self, config: pytest.Config) -> int:
+        """Run them, and return the exit status of them all."""
+        capture = config.pluginmanager.getplugin("capturemanager")
+        if capture is not None:
+            capture.suspend_global_capture(in_=True)  # a debugger reads from the terminal
+        from _pytest.config import create_terminal_writer
+
+        terminal = create_terminal_writer(config)
+        terminal.line(
+            f"dbmigrate: suites {', '.join(self._plan.names)} run one after another in the "
+            f"foreground: {self._why}"
+        )
+        with tempfile.TemporaryDirectory(prefix="dbm-suites-") as name:
+            folder = Path(name)
+            statuses = self._run_all(config, folder, terminal)
+            _merge_junit(config, folder)
+            if not any(getattr(config.option, it, False) for it in _RUN_NOTHING):
+                terminal.line("")
+                table.write(terminal, _rows(self._plan, folder))
+        return combined(statuses)
+
+    def _run_all(self, config: pytest.Config, folder: Path, terminal: Any) -> list[int]:
+        statuses: list[int] = []
+        for name in self._plan.names:
+            if _is_enough(config, statuses, self._failed):
+                break
+            terminal.line("")
+            terminal.sep("=", f"suite {name}", bold=True)
+            terminal.flush()
+            statuses.append(self._run(config, folder, name))
+            if statuses[-1] < 0:
+                died = signal.Signals(-statuses[-1]).name
+                terminal.line(f"suite {name}: its process was ended by {died}", red=True)
+            self._failed += _told(folder, name).get("failed", 0)
+        return statuses
+
+    def _run(self, config: pytest.Config, folder: Path, name: str) -> int:
+        """Return the exit status of one suite's run, negative for a signal."""
+        maxfail = getattr(config.option, "maxfail", 0) or 0
+        order = {
+            "folder": str(folder),
+            "index": self._plan.names.index(name),
+            "is_last": name == self._plan.names[-1],
+            "maxfail": max(1, maxfail - self._failed) if maxfail else 0,
+        }
+        environ = {
+            **os.environ,
+            SUITE_VARIABLE: name,
+            RUN_VARIABLE: str(self._state.session().run.folder),
+            FOREGROUND_VARIABLE: json.dumps(order),
+        }
+        command = [sys.executable, "-c", _PYTEST.format(path=sys.path)]
+        command += [str(it) for it in config.invocation_params.args]
+        process = subprocess.Popen(command, env=environ)
+        with _deaf_to_ctrl_c():  # it is for the child
+            return process.wait()
+
+
+class Child:
+    """What a suite's own run in the foreground does otherwise than one of the user's."""
+
+    def __init__(self, state: State, order: dict[str, Any]) -> None:
+        self._state = state
+        self._folder = Path(order["folder"])
+        self._order = order
+        self._began = time.perf_counter()
+        namespace = state.config.known_args_namespace
+        namespace.cov_append = getattr(namespace, "cov_append", False) or order["index"] > 0
+        if not order["is_last"]:  # the last one reports what all have measured
+            namespace.cov_report = {"": None}
+            namespace.cov_fail_under = 0
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Write JUnit's file beside those of the others; count failures with theirs."""
+        if getattr(config.option, "xmlpath", None):
+            config.option.xmlpath = str(self._folder / f"{self._state.suite}.xml")
+        if self._order["maxfail"]:
+            config.option.maxfail = self._order["maxfail"]
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Tell the parent what came of it."""
+        terminal = session.config.pluginmanager.getplugin("terminalreporter")
+        stats = terminal.stats if terminal is not None else {}
+        told = {
+            "failed": session.testsfailed,
+            "counts": {category: len(reports) for category, reports in stats.items()},
+            "seconds": time.perf_counter() - self._began,
+            "databases": self._state.session().taken if self._state.has_session else 0,
+        }
+        (self._folder / f"{self._state.suite}.json").write_text(json.dumps(told))
+
+
+def combined(statuses: list[int]) -> int:
+    """Return the one exit status of several runs: 5 only if there was no test in any of them."""
+    for status in _SERIOUS:
+        if status in statuses:
+            return int(status)
+    some = [it for it in statuses if it != pytest.ExitCode.NO_TESTS_COLLECTED]
+    if not some:
+        return int(pytest.ExitCode.NO_TESTS_COLLECTED)
+    known = [it for it in some if it > pytest.ExitCode.NO_TESTS_COLLECTED]  # pytest.exit()
+    return known[0] if known else int(any(some))
+
+
+def _is_enough(config: pytest.Config, statuses: list[int], failed: int) -> bool:
+    """Whether one process would have stopped by now."""
+    maxfail = getattr(config.option, "maxfail", 0) or 0
+    last = statuses[-1] if statuses else 0
+    return last in _SERIOUS or last > pytest.ExitCode.NO_TESTS_COLLECTED or 0 < maxfail <= failed
+
+
+def _told(folder: Path, name: str) -> dict[str, Any]:
+    try:
+        told: dict[str, Any] = json.loads((folder / f"{name}.json").read_text())
+    except FileNotFoundError:  # it died, or it has not run
+        return {}
+    return told
+
+
+def _rows(plan: Plan, folder: Path) -> list[table.Row]:
+    told = {name: _told(folder, name) for name in plan.names}
+    return [
+        table.Row(name, it.get("counts", {}), it.get("seconds"), it.get("databases", 0))
+        for name, it in told.items()
+    ]
+
+
+def _merge_junit(config: pytest.Config, folder: Path) -> None:
+    """Write JUnit's file: the suites of tests of all the files the children have written."""
+    path = getattr(config.option, "xmlpath", None)
+    if not path:
+        return
+    merged = ET.Element("testsuites", name="pytest tests")
+    for file in sorted(folder.glob("*.xml"), key=lambda it: it.stat().st_mtime):
+        merged.extend(ET.parse(file).getroot())  # noqa: S314  # pytest wrote it
+    target = Path(os.path.expandvars(path)).expanduser()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    ET.ElementTree(merged).write(target, encoding="utf-8", xml_declaration=True)
+
+
+@contextlib.contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,217 @@
+"""xdist's scheduler for a run of suites: each suite has one of xdist's own, in its turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import pytest
+
+from pytest_dbmigrate.plugin.suites.engine import Engine
+from pytest_dbmigrate.suites.scheduling import Turns
+
+
+class Listener(Protocol):
+    """What the scheduler asks and tells the run's controller."""
+
+    def suite_of(self, node: Any) -> str:
+        """Return the name of a worker's suite."""
+
+    def begins(self, suite: str, tests: int) -> None:
+        """Note that a suite's turn has come."""
+
+    def needs_workers(self, suite: str, number: int) -> None:
+        """Start so many workers more for a suite."""
+
+
+class Group:
+    """The workers of one suite: they wait for its turn, and then a scheduler feeds them."""
+
+    def __init__(self, name: str, expected: int) -> None:
+        self.name = name
+        self.scheduler: Any = None  # None before its turn
+        self.tests: Sequence[str] | None = None  # None before they are collected
+        self.is_given_up = False
+        self._expected = expected
+        self._waiting: dict[Any, Sequence[str] | None] = {}
+
+    @property
+    def nodes(self) -> list[Any]:
+        """Its living workers."""
+        return list(self._waiting if self.scheduler is None else self.scheduler.nodes)
+
+    @property
+    def is_collected(self) -> bool:
+        """Whether all its first workers have collected its tests."""
+        known = sum(ids is not None for ids in self._waiting.values())
+        return self.is_given_up or self.scheduler is not None or known >= self._expected
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all its tests are done, or as good as: the last one may still run."""
+        return self.is_given_up or (
+            self.scheduler is not None and (not self.tests or self.scheduler.tests_finished)
+        )
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether no test is running or waiting to run."""
+        return self.is_over and (not self.tests or not self.scheduler.has_pending)
+
+    def begin(self, make: Callable[[int], Any], chunk: int | None) -> None:
+        """Let a new scheduler feed the workers."""
+        waiting, self._waiting = self._waiting, {}
+        self.scheduler = make(sum(ids is not None for ids in waiting.values()))
+        if chunk is not None and getattr(self.scheduler, "maxschedchunk", 0) is None:
+            self.scheduler.maxschedchunk = chunk
+        for node, ids in waiting.items():
+            self.scheduler.add_node(node)
+            if ids is not None:
+                self.scheduler.add_node_collection(node, ids)
+        self.scheduler.schedule()
+
+    def add(self, node: Any) -> None:
+        """Add a worker that has just started."""
+        if self.scheduler is None:
+            self._waiting[node] = None
+        else:
+            self.scheduler.add_node(node)
+
+    def collected(self, node: Any, ids: Sequence[str]) -> None:
+        """Note what a worker has collected."""
+        if self.scheduler is None:
+            self._waiting[node] = ids
+            self.tests = ids
+        elif self.tests:
+            self.scheduler.add_node_collection(node, ids)
+
+    def feed(self) -> None:
+        """Give work to workers that have come since."""
+        if self.scheduler is not None and self.tests:
+            self.scheduler.schedule()
+
+    def remove(self, node: Any) -> Any:
+        """Forget a worker; return the test it was running, or None."""
+        if self.scheduler is None:
+            del self._waiting[node]
+            return None
+        return self.scheduler.remove_node(node)
+
+    def dismiss(self) -> None:
+        """Let its workers end once they have done what they were given."""
+        for node in self.nodes:
+            if not node.shutting_down:
+                node.shutdown()
+
+
+class SuiteScheduling:
+    """What xdist asks of a scheduler, answered for all suites."""
+
+    def __init__(
+        self, config: pytest.Config, engine: Engine, turns: Turns, log: Any, listener: Listener
+    ) -> None:
+        self._config = config
+        self._session = config.pluginmanager.getplugin("session")
+        self._engine = engine
+        self._turns = turns
+        self._log = log
+        self._dist: str = config.option.dist
+        self._listener = listener
+        self.groups = {name: Group(name, turns.at_start(name)) for name in turns.names}
+        self._begun: list[Group] = []
+
+    @property
+    def nodes(self) -> list[Any]:
+        """All living workers."""
+        return [node for group in self.groups.values() for node in group.nodes]
+
+    @property
+    def collection_is_completed(self) -> bool:
+        """Whether the tests of all suites are known."""
+        return all(group.is_collected for group in self.groups.values())
+
+    @property
+    def tests_finished(self) -> bool:
+        """Whether all is done. xdist asks after each event: it is the moment to go on."""
+        self._go_on()
+        return len(self._begun) == len(self.groups) and all(group.is_over for group in self._begun)
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether tests have begun to run."""
+        return bool(self._begun)
+
+    def add_node(self, node: Any) -> None:
+        """Take a worker that has just started."""
+        self._group(node).add(node)
+
+    def add_node_collection(self, node: Any, collection: Sequence[str]) -> None:
+        """Take what a worker has collected; the total is of all suites."""
+        self._group(node).collected(node, collection)
+        self._session.testscollected = sum(len(group.tests or ()) for group in self.groups.values())
+
+    def mark_test_complete(self, node: Any, item_index: int, duration: float = 0) -> None:
+        """Let the suite's scheduler give the worker more."""
+        self._group(node).scheduler.mark_test_complete(node, item_index, duration)
+
+    def mark_test_pending(self, item: str) -> None:
+        """Let a test run once more, as pytest-rerunfailures wants after a crash."""
+        for group in self._begun:
+            if item in (group.tests or ()):
+                group.scheduler.mark_test_pending(item)
+
+    def remove_pending_tests_from_node(self, node: Any, indices: Sequence[int]) -> None:
+        """Take back tests that were given to a worker."""
+        self._group(node).scheduler.remove_pending_tests_from_node(node, indices)
+
+    def remove_node(self, node: Any) -> Any:
+        """Forget a worker; return the test it was running, or None. Raises `KeyError`."""
+        return self._group(node).remove(node)
+
+    def schedule(self) -> None:
+        """All tests are known: stop if some could not be collected, as pytest does."""
+        failed = self._session.testsfailed
+        if not self._begun and failed and not self._config.option.continue_on_collection_errors:
+            self._engine.stop(f"{failed} error{'s' if failed > 1 else ''} during collection")
+        for group in self._begun:
+            group.feed()
+
+    def _group(self, node: Any) -> Group:
+        return self.groups[self._listener.suite_of(node)]
+
+    def _go_on(self) -> None:
+        """Begin each suite whose turn has come."""
+        if not self.collection_is_completed or self._engine.is_stopping:
+            return
+        for group in list(self.groups.values())[len(self._begun) :]:
+            if not self._turns.may_begin(group.name, self._running()):
+                return
+            self._begin(group)
+
+    def _running(self) -> list[str]:
+        """Return the suites that are not over; workers that have no more to do are dismissed."""
+        for group in self._begun:
+            if group.is_over:
+                group.dismiss()
+        return [group.name for group in self._begun if not group.is_over or group.nodes]
+
+    def _begin(self, group: Group) -> None:
+        self._begun.append(group)
+        if group.is_given_up:
+            return
+        tests = len(group.tests or ())
+        self._listener.begins(group.name, tests)
+        more = self._turns.missing(group.name, len(group.nodes), tests)
+        # the workers that are only being started shall find some work left
+        chunk = self._turns.chunk(group.name, tests) if more else None
+        workers = len(group.nodes) + more
+        group.begin(lambda present: self._scheduler(workers, present), chunk)
+        if not tests:
+            group.dismiss()
+        if more:
+            self._listener.needs_workers(group.name, more)
+
+    def _scheduler(self, workers: int, present: int) -> Any:
+        made = self._engine.scheduler(self._dist, self._log, workers)
+        made.numnodes = present
+        return made

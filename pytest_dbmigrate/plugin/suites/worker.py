@@ -1,0 +1,129 @@
+"""A worker of one suite: what xdist's worker cannot say by itself, it says for it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from pytest_dbmigrate.plugin.state import State
+
+OUTPUT = "dbmigrate_output"  # in xdist's workerinput: where standard output goes with -s
+ENDING = "dbmigrate_ending"  # in xdist's workeroutput: how this worker ended, as a `dict`
+_PLAIN = (bool, int, float, complex, str, bytes)  # what execnet can carry, besides None
+
+
+class Worker:
+    """The hooks of a suite's worker."""
+
+    def __init__(self, state: State, suite: str) -> None:
+        self._state = state
+        self._suite = suite
+        self._ending: dict[str, Any] = {"deselected": 0}
+        self._session: pytest.Session | None = None
+
+    @staticmethod
+    def keep_coverage(config: pytest.Config) -> None:
+        """Let pytest-cov add to what finished workers have measured, not erase it."""
+        config.known_args_namespace.cov_append = True
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Send the tests' output home with -s, and explain a `breakpoint()`."""
+        channel = config.workerinput.get(OUTPUT)  # type: ignore[attr-defined]  # xdist's
+        if channel is not None:
+            _forward_output(channel)
+        if not os.environ.get("PYTHONBREAKPOINT"):
+            sys.breakpointhook = self._explain_breakpoint
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Save what pytest-cov has measured while conftest files were imported.
+
+        It starts anew in a worker when the session starts, and forgets that.
+        """
+        self._session = session
+        coverage = session.config.pluginmanager.getplugin("_cov")
+        measuring = getattr(getattr(coverage, "cov_controller", None), "cov", None)
+        if measuring is not None and not getattr(session.config.option, "no_cov", False):
+            measuring.stop()
+            measuring.save()
+        terminal = session.config.pluginmanager.getplugin("terminalreporter")
+        if terminal is not None and OUTPUT in session.config.workerinput:  # type: ignore[attr-defined]
+            terminal._tw._file = open(os.devnull, "w", encoding="utf-8")  # noqa: SLF001, SIM115
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection(self) -> Generator[None, object, object]:
+        """Remember a usage error: xdist would take this worker for one without tests."""
+        try:
+            return (yield)
+        except pytest.UsageError as error:
+            self._ending["usage_error"] = [str(it) for it in error.args]
+            raise
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_report_to_serializable(self) -> Generator[None, Any, Any]:
+        """Make text of all that execnet cannot carry, as a Decimal in `record_property`."""
+        return _plain((yield))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Count the databases of this worker in each report."""
+        report = yield
+        if self._state.has_session:
+            report.databases = self._state.session().taken  # type: ignore[attr-defined]  # for us
+        return report
+
+    def pytest_deselected(self, items: list[pytest.Item]) -> None:
+        """Count them: xdist does not tell its controller."""
+        self._ending["deselected"] += len(items)
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Tell `pytest.exit()` and Ctrl-C from a crash."""
+        is_exit = isinstance(excinfo.value, pytest.exit.Exception)
+        said = str(excinfo.value) if is_exit else f"KeyboardInterrupt in suite {self._suite}"
+        self._ending["exit"] = [is_exit, said, getattr(excinfo.value, "returncode", None)]
+        if self._session is not None:
+            self._session.shouldstop = said
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Hand over how it ended."""
+        session.config.workeroutput[ENDING] = self._ending  # type: ignore[attr-defined]  # xdist's
+
+    def _explain_breakpoint(self, *_arguments: Any, **_named: Any) -> None:
+        pytest.fail(
+            f"breakpoint() in a worker of suite {self._suite}, which has no terminal: "
+            f"say --pdb, or --db-suite={self._suite} to run it in the foreground"
+        )
+
+
+def _plain(value: Any) -> Any:
+    """Return the value, all in it that is of no plain type as text."""
+    kind = type(value)
+    if value is None or kind in _PLAIN:
+        return value
+    if kind in (list, tuple, set, frozenset):
+        return kind(map(_plain, value))
+    if isinstance(value, dict):
+        return {_plain(key): _plain(it) for key, it in value.items()}
+    return str(value)
+
+
+def _forward_output(channel: Any) -> None:
+    """Send what is written to standard output from now on; xdist's workers have none."""
+    reading, writing = os.pipe()
+    os.dup2(writing, 1)
+    os.close(writing)
+
+    def forward() -> None:
+        with contextlib.suppress(OSError):  # the controller is gone
+            while data := os.read(reading, 65536):
+                channel.send(data.decode(errors="replace"))
+
+    threading.Thread(target=forward, daemon=True).start()

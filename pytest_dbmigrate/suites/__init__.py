@@ -1,0 +1,1 @@
+"""Which tests run in which process. Knows no pytest."""
