@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections import Counter
 from collections.abc import Generator
@@ -36,6 +37,7 @@ class Controller:
         self._has_told_deselected: set[str] = set()
         self._usage_error: list[str] = []
         self._exit: list[Any] = []
+        self._failures: dict[Any, Any] = {}
         self.times = table.Times()
         self.databases: dict[Any, int] = {}
 
@@ -70,6 +72,8 @@ class Controller:
         number = self._numbers.setdefault(node.gateway.id, len(self._numbers))
         node.workerinput["workerid"] = f"gw{number}"
         node.workerinput["workercount"] = self._turns.limit
+        if self._config.option.maxfail:
+            self._failures[node] = node.workerinput[worker.FAILURES] = node.gateway.newchannel()
         if getattr(self._config.option, "capture", "") == "no":
             channel = node.gateway.newchannel()
             channel.setcallback(_print)
@@ -147,6 +151,10 @@ class Controller:
     def begins(self, suite: str, tests: int) -> None:
         """Note that a suite's turn has come, and tell so."""
         self.times.begin(suite)
+        for node, channel in self._failures.items():
+            if self.suite_of(node) == suite:
+                with contextlib.suppress(OSError):  # it has just died
+                    channel.send(self._config.pluginmanager.getplugin("session").testsfailed)
         terminal = self._config.pluginmanager.getplugin("terminalreporter")
         if terminal is not None and self._config.get_verbosity() >= 0 and tests:
             table.announce(terminal, f"suite {suite} ({_count(tests)})")

@@ -119,7 +119,7 @@ class Engine:
             if self._config.get_verbosity() < 0:
                 workers.ensure_show_status = lambda: None
         if terminal is not None and one_by_one:
-            terminal.showfspath = self._config.get_verbosity() >= 0
+            terminal.showfspath = self._config.get_verbosity() == 0
 
     def specs(self) -> list[Any]:
         """Return what the first workers were made from."""

@@ -65,9 +65,8 @@ class Filter:
         if getattr(config.option, "xmlpath", None):
             for item in items:
                 item.user_properties.append(("suite", self._mine.name))
-        if not self._is_alone and self._is_for_others(config, items, owners):
-            config.hook.pytest_deselected(items=list(items))
-            items.clear()
+        if not self._is_alone:
+            self._leave_to_others(config, items, owners)
         return (yield)
 
     def pytest_fixture_setup(
@@ -99,10 +98,10 @@ class Filter:
                 return suite
         return next(suite for suite in self._suites.all if suite.kind == "rest")
 
-    def _is_for_others(
+    def _leave_to_others(
         self, config: pytest.Config, items: list[pytest.Item], owners: dict[str, str]
-    ) -> bool:
-        """Whether `--lf` or `--sw` goes on with a test of another suite, and none of these.
+    ) -> None:
+        """Run nothing where `--lf` or `--sw` goes on with a test of another suite.
 
         Left to themselves they would not find that test here, and run everything.
         """
@@ -111,14 +110,15 @@ class Filter:
         if cached is not None and config.getoption("lf", False):
             failed = {str(nodeid) for nodeid in cached.lastfailed}
             if not failed & ids and self._elsewhere(failed, owners):
-                return True
+                items.clear()  # not counted: pytest does not even collect such modules
         stepwise = config.pluginmanager.getplugin("stepwiseplugin")
         if stepwise is not None and not getattr(config.option, "stepwise_reset", False):
             last = _last_failed(stepwise)
             there = self._elsewhere([last] if last else [], owners)
             names = self._plan.names
-            return any(names.index(self._mine.name) < names.index(name) for name in there)
-        return False
+            if any(names.index(self._mine.name) < names.index(name) for name in there):
+                config.hook.pytest_deselected(items=list(items))
+                items.clear()
 
     def _elsewhere(self, nodeids: Iterable[str], owners: dict[str, str]) -> set[str]:
         """Return the other selected suites that known tests belong to."""

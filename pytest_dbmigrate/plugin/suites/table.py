@@ -81,10 +81,10 @@ def _suite(report: Any, plan: Plan, suite_of: Callable[[Any], str]) -> str:
 
 def announce(terminal: pytest.TerminalReporter, text: str) -> None:
     """Write that a suite begins, between the files of the one before and its own."""
-    if terminal.currentfspath is not None:  # as pytest ends the line of a file
+    if terminal.currentfspath is not None:
         fill = getattr(terminal, "_write_progress_information_filling_space", None)
-        if fill is not None:
-            fill()
+        if terminal.showfspath and fill is not None:
+            fill()  # as pytest ends the line of a file
         terminal.ensure_newline()
         terminal.line("")
     if terminal.showfspath:  # each file's line begins with a line break

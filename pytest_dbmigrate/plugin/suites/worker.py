@@ -14,6 +14,7 @@ import pytest
 from pytest_dbmigrate.plugin.state import State
 
 OUTPUT = "dbmigrate_output"  # in xdist's workerinput: where standard output goes with -s
+FAILURES = "dbmigrate_failures"  # there too: how many tests have failed before this suite began
 ENDING = "dbmigrate_ending"  # in xdist's workeroutput: how this worker ended, as a `dict`
 _PLAIN = (bool, int, float, complex, str, bytes)  # what execnet can carry, besides None
 
@@ -43,16 +44,10 @@ class Worker:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
-        """Save what pytest-cov has measured while conftest files were imported.
-
-        It starts anew in a worker when the session starts, and forgets that.
-        """
+        """Prepare what depends on the session before other plugins do."""
         self._session = session
-        coverage = session.config.pluginmanager.getplugin("_cov")
-        measuring = getattr(getattr(coverage, "cov_controller", None), "cov", None)
-        if measuring is not None and not getattr(session.config.option, "no_cov", False):
-            measuring.stop()
-            measuring.save()
+        _count_earlier_failures(session)
+        _save_coverage(session.config)
         terminal = session.config.pluginmanager.getplugin("terminalreporter")
         if terminal is not None and OUTPUT in session.config.workerinput:  # type: ignore[attr-defined]
             terminal._tw._file = open(os.devnull, "w", encoding="utf-8")  # noqa: SLF001, SIM115
@@ -97,6 +92,7 @@ class Worker:
         session.config.workeroutput[ENDING] = self._ending  # type: ignore[attr-defined]  # xdist's
 
     def _explain_breakpoint(self, *_arguments: Any, **_named: Any) -> None:
+        __tracebackhide__ = True
         pytest.fail(
             f"breakpoint() in a worker of suite {self._suite}, which has no terminal: "
             f"say --pdb, or --db-suite={self._suite} to run it in the foreground"
@@ -113,6 +109,29 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {_plain(key): _plain(it) for key, it in value.items()}
     return str(value)
+
+
+def _count_earlier_failures(session: pytest.Session) -> None:
+    """Let `-x` and `--maxfail` count from where the suites before this one have come to."""
+
+    def add(number: int) -> None:
+        session.testsfailed += number
+
+    channel = session.config.workerinput.get(FAILURES)  # type: ignore[attr-defined]  # xdist's
+    if channel is not None:
+        channel.setcallback(add)
+
+
+def _save_coverage(config: pytest.Config) -> None:
+    """Save what pytest-cov has measured while conftest files were imported.
+
+    It starts anew in a worker when the session starts, and forgets that.
+    """
+    coverage = config.pluginmanager.getplugin("_cov")
+    measuring = getattr(getattr(coverage, "cov_controller", None), "cov", None)
+    if measuring is not None and not getattr(config.option, "no_cov", False):
+        measuring.stop()
+        measuring.save()
 
 
 def _forward_output(channel: Any) -> None:
