@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pytest_dbmigrate.session import Session
 
 RUN_VARIABLE = "DBMIGRATE_RUN"
+COVERAGE_VARIABLE = "DBMIGRATE_RUN_COVERAGE"  # how a process of the run measures itself
 FOREGROUND_VARIABLE = "DBMIGRATE_RUN_FOREGROUND"  # how its run in the foreground goes, in JSON
 SUITE_VARIABLE = "DBMIGRATE_RUN_SUITE"  # the one suite that is this process's
 # libpq's variables that lead past the host of an address, and those that demand of a
@@ -61,6 +62,7 @@ class State:
         is_xdist = "PYTEST_XDIST_WORKER" in os.environ  # elsewhere the variable is a mistake
         self.suite = os.environ.pop(SUITE_VARIABLE, "")
         self.foreground: dict[str, Any] = json.loads(os.environ.pop(FOREGROUND_VARIABLE, "{}"))
+        self.coverage = os.environ.pop(COVERAGE_VARIABLE, "")
         joins = is_xdist or bool(self.foreground)
         self.run_folder = os.environ.pop(RUN_VARIABLE, None) if joins else None
         self.settings = options.read(config)

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from pytest_dbmigrate.plugin.state import SUITE_VARIABLE, State
+from pytest_dbmigrate.plugin.state import COVERAGE_VARIABLE, SUITE_VARIABLE, State
 from pytest_dbmigrate.plugin.suites import engine, table, worker
 from pytest_dbmigrate.plugin.suites.engine import Engine
+from pytest_dbmigrate.plugin.suites.measuring import Measuring
 from pytest_dbmigrate.plugin.suites.scheduler import SuiteScheduling
 from pytest_dbmigrate.suites.plan import Plan
 from pytest_dbmigrate.suites.scheduling import Turns
@@ -24,7 +25,8 @@ _RESTARTS = 4  # for each worker of a suite, as xdist has it
 class Controller:
     """The hooks of the process that runs no tests itself."""
 
-    def __init__(self, state: State, plan: Plan) -> None:
+    def __init__(self, state: State, plan: Plan, measured: Measuring | None) -> None:
+        self._measured = measured
         self._config = state.config
         self._is_concurrent = state.settings.suites_mode == "concurrent"
         self._plan = plan
@@ -60,8 +62,11 @@ class Controller:
         return f"suites: {', '.join(self._plan.names)}{how}"
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
-    def pytest_xdist_setupnodes(self) -> None:
+    def pytest_xdist_setupnodes(self, specs: list[Any]) -> None:
         """Take over what happens to workers that die, and the line while they start."""
+        if self._measured is not None:
+            for spec in specs:
+                spec.env[COVERAGE_VARIABLE] = self._measured.order()
         self._engine = Engine(self._config)
         one_by_one = self._turns.limit == 1
         self._engine.take_over(self._replace, self._status, one_by_one=one_by_one)
@@ -143,6 +148,12 @@ class Controller:
             databases[self._suite_of_name(name)] += number
         rows = table.rows(self._plan, terminalreporter.stats, self.suite_of, self.times, databases)
         table.write(terminalreporter, rows)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        """Add up what was measured."""
+        if self._measured is not None:
+            self._measured.add_up()
 
     def suite_of(self, node: Any) -> str:
         """Return the name of a worker's suite."""

@@ -17,8 +17,15 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from pytest_dbmigrate.plugin.state import FOREGROUND_VARIABLE, RUN_VARIABLE, SUITE_VARIABLE, State
+from pytest_dbmigrate.plugin.state import (
+    COVERAGE_VARIABLE,
+    FOREGROUND_VARIABLE,
+    RUN_VARIABLE,
+    SUITE_VARIABLE,
+    State,
+)
 from pytest_dbmigrate.plugin.suites import table
+from pytest_dbmigrate.plugin.suites.measuring import Measuring
 from pytest_dbmigrate.suites.plan import Plan
 
 _OPTIONS = {
@@ -50,7 +57,8 @@ def reason(config: pytest.Config) -> str | None:
 class Foreground:
     """Runs the suites in child processes that have this terminal, and adds up what they came to."""
 
-    def __init__(self, state: State, plan: Plan, why: str) -> None:
+    def __init__(self, state: State, plan: Plan, why: str, measured: Measuring | None) -> None:
+        self._measured = measured
         self._state = state
         self._plan = plan
         self._why = why
@@ -78,6 +86,8 @@ class Foreground:
             if not any(getattr(config.option, it, False) for it in _RUN_NOTHING):
                 terminal.line("")
                 table.write(terminal, _rows(self._plan, folder))
+        if self._measured is not None:
+            self._measured.add_up()
         return combined(statuses)
 
     def _run_all(self, config: pytest.Config, folder: Path, terminal: Any) -> list[int]:
@@ -110,6 +120,8 @@ class Foreground:
             RUN_VARIABLE: str(self._state.session().run.folder),
             FOREGROUND_VARIABLE: json.dumps(order),
         }
+        if self._measured is not None:
+            environ[COVERAGE_VARIABLE] = self._measured.order()
         command = [sys.executable, "-c", _PYTEST.format(path=sys.path)]
         command += [str(it) for it in config.invocation_params.args]
         process = subprocess.Popen(command, env=environ)

@@ -24,6 +24,10 @@ def begin(state: State) -> None:
     just one, the run is a plain one that may have to leave other suites' tests alone.
     Raises `pytest.UsageError`.
     """
+    if state.coverage:
+        from pytest_dbmigrate.plugin.suites import measuring
+
+        measuring.begin(state.config, state.coverage)
     try:
         made = _plan(state)
     except SettingError as error:
@@ -55,20 +59,22 @@ def _begin_one(state: State, made: Plan, name: str) -> None:
 
 def _begin_many(state: State, made: Plan) -> None:
     from pytest_dbmigrate.plugin.suites import engine, foreground
+    from pytest_dbmigrate.plugin.suites.measuring import Measuring
 
     if any(suite.kind == "folders" for suite in made.suites.all):
         _look_at(state.config, _anchors(made, state.config, None))
+    measured = Measuring.begun(state.config)
     why = foreground.reason(state.config) or engine.trouble(state.config)
     if why is not None:
         state.config.pluginmanager.register(
-            foreground.Foreground(state, made, why), "dbmigrate-suites-foreground"
+            foreground.Foreground(state, made, why, measured), "dbmigrate-suites-foreground"
         )
         return
     from pytest_dbmigrate.plugin.suites.controller import Controller
 
     engine.distribute(state.config)
     state.is_controller = True
-    state.config.pluginmanager.register(Controller(state, made), "dbmigrate-suites")
+    state.config.pluginmanager.register(Controller(state, made, measured), "dbmigrate-suites")
 
 
 def _plan(state: State) -> Plan:
