@@ -43,9 +43,11 @@ class Narrator:
         self._gone: dict[str, Any] | None = None
         self._unwritten = "no test of this run has asked for the database" if accepts else ""
 
-    def follow(self, run: Run) -> None:
+    def follow(self, run: Run, *, only_what_is_new: bool = False) -> None:
         """Begin to tell the journal of a run."""
         self._run = run
+        if only_what_is_new:
+            _, self._offset = run.notes()
         run.listen(self.show)
 
     def show(self) -> None:

@@ -124,7 +124,8 @@ class State:
                     run.end_kept(str(self.config.rootpath))
             else:
                 current = run.Run.join(self.run_folder)
-            self.narrator.follow(current)
+            # what the suites before this one have done was told in their own runs
+            self.narrator.follow(current, only_what_is_new=bool(self.foreground))
             self._begin(self)
             self._session = Session(self.settings, current, self._worker, self.folders())
         return self._session

@@ -101,6 +101,7 @@ class Foreground:
             statuses.append(self._run(config, folder, name))
             if statuses[-1] < 0:
                 died = signal.Signals(-statuses[-1]).name
+                terminal.line("")
                 terminal.line(f"suite {name}: its process was ended by {died}", red=True)
             self._failed += _told(folder, name).get("failed", 0)
         return statuses
