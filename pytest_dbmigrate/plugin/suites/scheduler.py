@@ -170,7 +170,8 @@ class SuiteScheduling:
 
     def schedule(self) -> None:
         """All tests are known: stop if some could not be collected, as pytest does."""
-        failed = self._session.testsfailed
+        given_up = sum(group.is_given_up for group in self.groups.values())
+        failed = self._session.testsfailed - given_up  # their death does not end the others
         if not self._begun and failed and not self._config.option.continue_on_collection_errors:
             self._engine.stop(f"{failed} error{'s' if failed > 1 else ''} during collection")
         for group in self._begun:
