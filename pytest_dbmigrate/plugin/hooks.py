@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Generator
 from typing import Any
 
@@ -117,14 +118,14 @@ def pytest_terminal_summary(
 ) -> None:
     """Explain a failure, list leaks and kept databases."""
     state = config.stash[STATE]
-    if state.has_session or state.settings.accept_drift:
+    if state.has_run or state.settings.accept_drift:
         state.narrator.summarize(terminalreporter)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
     """Tell each worker which run it belongs to."""
-    run = config.stash[STATE].session().run
+    run = config.stash[STATE].run()
     for spec in specs:
         if spec.popen:
             spec.env[RUN_VARIABLE] = str(run.folder)
@@ -141,6 +142,7 @@ class Controller:
     def __init__(self, state: State) -> None:
         self._narrator = state.narrator
         self._has_reports = threading.Event()
+        self._looked_at = 0.0
         self._teller = threading.Thread(target=self._tell, daemon=True)
 
     @pytest.hookimpl(tryfirst=True)
@@ -150,9 +152,12 @@ class Controller:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self) -> None:
-        """Tell what has been noted since the last report."""
+        """Tell what has been noted meanwhile; a look for each report would cost too much."""
         self._end_teller()
-        self._narrator.show()
+        now = time.monotonic()
+        if now - self._looked_at >= _TELL_EVERY:
+            self._looked_at = now
+            self._narrator.show()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:

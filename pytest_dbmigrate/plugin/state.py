@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_dbmigrate.dsn import Dsn
     from pytest_dbmigrate.plugin.handing import Handed
     from pytest_dbmigrate.plugin.report import Narrator
+    from pytest_dbmigrate.servers.run import Run
     from pytest_dbmigrate.session import Session
 
 RUN_VARIABLE = "DBMIGRATE_RUN"
@@ -72,6 +73,8 @@ class State:
         self._worker = os.environ["PYTEST_XDIST_WORKER"] if self.is_worker else "main"
         if self.foreground:
             self._worker = f"fg{self.foreground['index']}"
+        self._run: Run | None = None
+        self._process = os.getpid()
         self._session: Session | None = None
         self._environ: Mapping[str, str] = {}
         self._handed: Handed | None = None
@@ -110,22 +113,35 @@ class State:
         named = [path for it in self.config.getini("testpaths") for path in root.glob(it)]
         return conventions.suites(str(root), map(str, named))
 
-    def session(self) -> Session:
-        """Return this process's session; the run begins with the first call."""
-        if self._session is None:
-            self._forget(_ELSEWHERE if "://" in self.settings.server else _ELSEWHERE + _DEMANDS)
-            from pytest_dbmigrate.servers import run
-            from pytest_dbmigrate.session import Session
+    @property
+    def has_run(self) -> bool:
+        """Whether this process has begun a run, or joined one."""
+        return self._run is not None
 
+    def run(self) -> Run:
+        """Return the run this process is part of; it begins with the first call."""
+        if self._run is None:
+            from pytest_dbmigrate.servers import run
+
+            self._process = os.getpid()
             if self.run_folder is None:
                 run.sweep()
-                current = run.Run.start(str(self.config.rootpath))
+                self._run = run.Run.start(str(self.config.rootpath))
                 if self.settings.keep != "never":
                     run.end_kept(str(self.config.rootpath))
             else:
-                current = run.Run.join(self.run_folder)
+                self._run = run.Run.join(self.run_folder)
             # what the suites before this one have done was told in their own runs
-            self.narrator.follow(current, only_what_is_new=bool(self.foreground))
+            self.narrator.follow(self._run, only_what_is_new=bool(self.foreground))
+        return self._run
+
+    def session(self) -> Session:
+        """Return this process's session, begun with the first call."""
+        if self._session is None:
+            self._forget(_ELSEWHERE if "://" in self.settings.server else _ELSEWHERE + _DEMANDS)
+            from pytest_dbmigrate.session import Session
+
+            current = self.run()
             self._begin(self)
             self._session = Session(self.settings, current, self._worker, self.folders())
         return self._session
@@ -186,14 +202,17 @@ class State:
                 os.environ[name] = before
         if self._handed is not None:
             self._handed.remove()
-        if self._session is not None:
-            session, self._session = self._session, None
-            if not session.close():
-                print(
-                    f"dbmigrate: not everything of run {session.run.id} could be removed; "
-                    "the next run tries again",
-                    file=sys.stderr,
-                )
+        ended, self._run = self._run, None
+        session, self._session = self._session, None
+        if ended is None or os.getpid() != self._process:  # a fork's is not its to end
+            return
+        is_clean = session.close() if session is not None else ended.finish()
+        if not is_clean:
+            print(
+                f"dbmigrate: not everything of run {ended.id} could be removed; "
+                "the next run tries again",
+                file=sys.stderr,
+            )
 
     def _change_environ(self, values: Mapping[str, str]) -> None:
         self._environ = values

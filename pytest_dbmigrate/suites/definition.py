@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import glob
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -173,6 +172,8 @@ def _nearest(folder: Path, pattern: str) -> tuple[str, ...]:
     """Return a question with the nearest path there is, or what to do without one."""
     parent, _, name = pattern.rstrip("/").rpartition("/")
     siblings = sorted(it.name for it in (folder / parent).glob("*"))
+    import difflib  # two milliseconds that every run would pay for
+
     near = difflib.get_close_matches(name, siblings, 1)
     if near:
         return (f"did you mean {'/'.join(filter(None, (parent, near[0])))}?",)

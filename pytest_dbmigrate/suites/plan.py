@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -120,5 +119,7 @@ def _matches(path: str, patterns: Iterable[str]) -> bool:
 
 
 def _nearest(name: str, names: Sequence[str]) -> tuple[str, ...]:
+    import difflib
+
     near = difflib.get_close_matches(name, names, 1)
     return (f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}",)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import sys
 from collections import Counter
 from collections.abc import Generator
@@ -55,6 +56,14 @@ class Controller:
             for _ in range(self._turns.at_start(name))
         ]
         config.add_cleanup(engine.import_no_warnings())
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Take what is there out of the garbage collector's sight: no test runs in this process.
+
+        pytest collects garbage twice at its end, which costs a tenth of a small run.
+        """
+        gc.freeze()
 
     def pytest_report_header(self) -> str:
         """Tell the suites."""

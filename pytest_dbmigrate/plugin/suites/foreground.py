@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -118,7 +117,7 @@ class Foreground:
         environ = {
             **os.environ,
             SUITE_VARIABLE: name,
-            RUN_VARIABLE: str(self._state.session().run.folder),
+            RUN_VARIABLE: str(self._state.run().folder),
             FOREGROUND_VARIABLE: json.dumps(order),
         }
         if self._measured is not None:
@@ -206,6 +205,8 @@ def _merge_junit(config: pytest.Config, folder: Path) -> None:
     path = getattr(config.option, "xmlpath", None)
     if not path:
         return
+    from xml.etree import ElementTree as ET
+
     merged = ET.Element("testsuites", name="pytest tests")
     for file in sorted(folder.glob("*.xml"), key=lambda it: it.stat().st_mtime):
         merged.extend(ET.parse(file).getroot())  # noqa: S314  # pytest wrote it

@@ -16,6 +16,7 @@ from pytest_dbmigrate.plugin.state import State
 OUTPUT = "dbmigrate_output"  # in xdist's workerinput: where standard output goes with -s
 FAILURES = "dbmigrate_failures"  # there too: how many tests have failed before this suite began
 ENDING = "dbmigrate_ending"  # in xdist's workeroutput: how this worker ended, as a `dict`
+_PLAIN_IN_REPORTS = {"nodeid", "location", "keywords", "outcome", "longrepr", "when", "sections"}
 _PLAIN = (bool, int, float, complex, str, bytes)  # what execnet can carry, besides None
 
 
@@ -64,7 +65,10 @@ class Worker:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_report_to_serializable(self) -> Generator[None, Any, Any]:
         """Make text of all that execnet cannot carry, as a Decimal in `record_property`."""
-        return _plain((yield))
+        data = yield
+        for name in data.keys() - _PLAIN_IN_REPORTS:
+            data[name] = _plain(data[name])
+        return data
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
