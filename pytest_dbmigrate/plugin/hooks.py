@@ -141,6 +141,7 @@ class Controller:
 
     def __init__(self, state: State) -> None:
         self._narrator = state.narrator
+        self._plugins = state.config.pluginmanager
         self._has_reports = threading.Event()
         self._looked_at = 0.0
         self._teller = threading.Thread(target=self._tell, daemon=True)
@@ -151,13 +152,18 @@ class Controller:
         self._teller.start()
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_logreport(self) -> None:
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Tell what has been noted meanwhile; a look for each report would cost too much."""
         self._end_teller()
         now = time.monotonic()
-        if now - self._looked_at >= _TELL_EVERY:
-            self._looked_at = now
-            self._narrator.show()
+        if now - self._looked_at < _TELL_EVERY:
+            return
+        self._looked_at = now
+        terminal = self._plugins.getplugin("terminalreporter")
+        before = getattr(terminal, "currentfspath", None)
+        self._narrator.show()
+        if before is not None and terminal.showfspath and terminal.currentfspath is None:
+            terminal.write_fspath_result(report.nodeid, "")  # the line of a file was cut short
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:

@@ -110,7 +110,7 @@ class SuiteScheduling:
     def __init__(
         self, config: pytest.Config, engine: Engine, turns: Turns, log: Any, listener: Listener
     ) -> None:
-        self._config = config
+        self.config = config  # other plugins look for it, as in xdist's own
         self._session = config.pluginmanager.getplugin("session")
         self._engine = engine
         self._turns = turns
@@ -172,7 +172,7 @@ class SuiteScheduling:
         """All tests are known: stop if some could not be collected, as pytest does."""
         given_up = sum(group.is_given_up for group in self.groups.values())
         failed = self._session.testsfailed - given_up  # their death does not end the others
-        if not self._begun and failed and not self._config.option.continue_on_collection_errors:
+        if not self._begun and failed and not self.config.option.continue_on_collection_errors:
             self._engine.stop(f"{failed} error{'s' if failed > 1 else ''} during collection")
         for group in self._begun:
             group.feed()

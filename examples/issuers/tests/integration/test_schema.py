@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import psycopg
 import pytest
 from pytest_dbmigrate import MigratedDatabase
-
-from issuers import signing
-
-ROOT = Path(__file__).resolve().parents[2]
 
 INSERT_ISSUER = "INSERT INTO issuer_profiles (name, signing_public_key) VALUES (%s, 'a key')"
 
@@ -80,30 +71,3 @@ def test_a_row_being_changed_makes_others_wait(migrated_db: MigratedDatabase) ->
     second.execute("SET lock_timeout = '100ms'")
     with pytest.raises(psycopg.errors.LockNotAvailable):
         second.execute(lock)
-
-
-def list_issuers(dsn: str) -> list[str]:
-    listing = subprocess.run(
-        [sys.executable, "-m", "issuers"],
-        cwd=ROOT,
-        env={**os.environ, "ISSUERS_DSN": dsn},
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    return listing.stdout.splitlines()
-
-
-def test_another_process_lists_the_issuers(migrated_db: MigratedDatabase) -> None:
-    connection = migrated_db.connect(autocommit=True)
-    connection.execute(INSERT_ISSUER, ["acme"])
-
-    lines = list_issuers(migrated_db.dsn)
-
-    assert [line.split("\t")[:2] for line in lines] == [
-        ["acme", "active"],
-        ["legacy-sso", "suspended"],
-        ["platform", "active"],
-    ]
-    assert lines[0].split("\t")[2] == signing.fingerprint("a key")
