@@ -61,6 +61,7 @@ bench: $(READY)
 	$(python) -m benchmarks.unit_only
 	$(python) -m benchmarks.lease
 	$(python) -m benchmarks.resume
+	$(python) -m benchmarks.suites
 
 docs-options: $(READY)
 	$(python) docs/options.py

@@ -271,10 +271,10 @@ def test_auto_tells_tests_with_a_database_from_all_others(suites: Suites) -> Non
     ]
     sly = suites.run("--db-suite=unit", "--tb=line")
     assert verdict(sly) == "1 failed, 1 passed, 1 deselected"
-    assert between(sly, "migrated_db was", "short test")[0] == (
+    assert (
         "migrated_db was asked for while the test was running, so it was not known to belong to "
         "suite integration: name the fixture in test_sly's arguments, or in pytest.mark.usefixtures"
-    )
+    ) in output(sly)
 
 
 @pytest.mark.parametrize(

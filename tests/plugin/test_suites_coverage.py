@@ -148,6 +148,24 @@ def test_coverage_run_measures_the_union(
     assert "tests/unit/conftest.py" in ours
 
 
+def test_a_coverage_that_cannot_do_this_is_named(measured: Suites) -> None:
+    measured.write(
+        "older.py", "from coverage.config import CoverageConfig\ndel CoverageConfig.serialize\n"
+    )
+
+    command = measured.project.command(server="", plugins=("xdist", "older"))[1:]
+    done = subprocess.run(
+        [sys.executable, "-m", "coverage", "run", *command],
+        cwd=measured.path, capture_output=True, text=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert (
+        "ERROR: dbmigrate: this version of coverage cannot measure suites in processes of their "
+        "own: install coverage 7.10.4 or newer, or pytest-cov, or say --db-suites=off"
+    ) in done.stderr
+
+
 def test_a_bound_of_coverage_is_for_the_whole(measured: Suites) -> None:
     plugins = ("xdist", "pytest_cov")
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+_LOWEST = (7, 10, 4)
 _ITS_OWN = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
 
 
@@ -35,10 +36,12 @@ class Measuring:
         coverage = sys.modules["coverage"].Coverage.current()
         if coverage is None:
             return None
-        if not hasattr(coverage.config, "serialize"):
+        # older versions cannot hand their configuration over as text, or cannot read it so
+        known = sys.modules["coverage"].version_info >= _LOWEST
+        if not known or not hasattr(coverage.config, "serialize"):
             raise pytest.UsageError(
                 "dbmigrate: this version of coverage cannot measure suites in processes of their "
-                "own: install coverage 7.10 or newer, or pytest-cov, or say --db-suites=off"
+                "own: install coverage 7.10.4 or newer, or pytest-cov, or say --db-suites=off"
             )
         return cls(coverage)
 
