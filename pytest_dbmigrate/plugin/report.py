@@ -182,6 +182,8 @@ class Narrator:
                 terminal.rewrite("", erase=True)
                 terminal.write("\r")
                 self._is_updating = False
+            elif terminal.currentfspath is None and terminal._tw.width_of_current_line:  # noqa: SLF001
+                terminal.line("")  # under xdist: points of tests, which belong to no file's line
             terminal.ensure_newline()
             terminal.write_line(f"{_NAME}: {text}", **markup)
 

@@ -109,9 +109,8 @@ class State:
         """Return the suites whose folders have the conventional names, in the order they run."""
         from pytest_dbmigrate.suites import conventions
 
-        root = self.config.rootpath
-        named = [path for it in self.config.getini("testpaths") for path in root.glob(it)]
-        return conventions.suites(str(root), map(str, named))
+        root = str(self.config.rootpath)
+        return conventions.suites(root, self.config.getini("testpaths"))
 
     @property
     def has_run(self) -> bool:

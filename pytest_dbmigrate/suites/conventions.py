@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Iterable
 
@@ -12,12 +13,15 @@ _BASES = ("tests", "test")
 def suites(root: str, testpaths: Iterable[str]) -> dict[str, list[str]]:
     """Return the suites' names with their folders; nothing unless two lie side by side.
 
-    They are looked for in `testpaths` (absolute), else in the tests' usual folders below `root`.
+    They are looked for in `testpaths`, which may be patterns, else in the tests' usual folders;
+    all of them relative to `root`.
     """
+    patterns = [os.path.join(root, it) for it in testpaths]
+    paths = [path for it in patterns for path in sorted(glob.glob(it, recursive=True))]
     bases: list[str] = []
-    for path in list(testpaths) or [os.path.join(root, name) for name in _BASES]:
+    for path in map(os.path.normpath, paths or [os.path.join(root, name) for name in _BASES]):
         # `testpaths = tests/unit tests/integration` names the folders themselves
-        folder, name = os.path.split(path.rstrip(os.sep))
+        folder, name = os.path.split(path)
         base = folder if name in NAMES else path
         if base not in bases:
             bases.append(base)

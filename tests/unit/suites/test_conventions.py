@@ -11,7 +11,7 @@ from pytest_dbmigrate.suites import conventions
 
 def found(root: Path, *testpaths: str) -> dict[str, list[str]]:
     """Return the suites that are found, their folders relative to the root."""
-    suites = conventions.suites(str(root), [str(root / it) for it in testpaths])
+    suites = conventions.suites(str(root), testpaths)
     return {
         name: [str(Path(path).relative_to(root)) for path in paths]
         for name, paths in suites.items()
@@ -66,3 +66,25 @@ def test_testpaths_may_name_the_folders_themselves(tmp_path: Path) -> None:
     make(tmp_path, "unit", "e2e")
 
     assert found(tmp_path, "e2e", "unit") == {"unit": ["unit"], "e2e": ["e2e"]}
+
+
+def test_testpaths_may_be_patterns(tmp_path: Path) -> None:
+    make(tmp_path, "a/tests/unit", "a/tests/e2e", "b/tests/unit", "b/tests/e2e", "c/tests/unit")
+
+    assert found(tmp_path, "*/tests") == {
+        "unit": ["a/tests/unit", "b/tests/unit"],
+        "e2e": ["a/tests/e2e", "b/tests/e2e"],
+    }
+
+
+@pytest.mark.parametrize("testpath", [".", "", "./"])
+def test_testpaths_may_be_the_root_itself(tmp_path: Path, testpath: str) -> None:
+    make(tmp_path, "unit", "e2e")
+
+    assert found(tmp_path, testpath) == {"unit": ["unit"], "e2e": ["e2e"]}
+
+
+def test_testpaths_may_be_absolute(tmp_path: Path) -> None:
+    make(tmp_path, "checks/unit", "checks/e2e")
+
+    assert list(found(tmp_path, str(tmp_path / "checks"))) == ["unit", "e2e"]
