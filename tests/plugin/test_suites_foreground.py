@@ -48,6 +48,18 @@ def test_the_first_line_says_why(
     assert result.ret == (5 if "none" in arguments else 0)
 
 
+def test_without_xdist_installed_it_is_said_how_to_get_it(suites: Suites) -> None:
+    suites.files(unit=PASSES, integration=PASSES)
+    suites.write("missing.py", "import sys\nsys.modules['xdist'] = None\n")
+
+    result = suites.run(plugins=("missing",))
+
+    assert result.outlines[0] == (
+        f"{SAYS}pytest-xdist is not installed (it comes with pytest-dbmigrate[xdist])"
+    )
+    assert result.ret == 0
+
+
 def test_an_xdist_that_is_not_known_is_not_used(suites: Suites) -> None:
     suites.files(unit=PASSES, integration=PASSES)
     suites.write("newer.py", "import xdist\nxdist.__version__ = '4.0.0'\n")

@@ -37,7 +37,9 @@ def trouble(config: pytest.Config) -> str | None:
     if not config.pluginmanager.hasplugin("xdist"):
         from importlib.util import find_spec
 
-        return "pytest-xdist is " + ("switched off" if find_spec("xdist") else "not installed")
+        if find_spec("xdist"):
+            return "pytest-xdist is switched off"
+        return "pytest-xdist is not installed (it comes with pytest-dbmigrate[xdist])"
     from xdist import __version__
 
     if __version__.split(".")[0] != _KNOWN_MAJOR or not _is_as_known():
