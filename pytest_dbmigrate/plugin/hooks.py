@@ -23,6 +23,7 @@ _TELL_EVERY = 0.1  # seconds
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, Any, Any]:
     """Read the settings, and set the configured variables before any conftest is imported."""
     state = _state_of(early_config)
+    state.is_early = True
     if state.has_suites:
         from pytest_dbmigrate.plugin.suites import start
 
@@ -44,6 +45,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """Follow xdist's reports where this process is its controller."""
     state = _state_of(config)
     state.set_environ()  # not done yet if a conftest registered the plugin
+    if not state.is_early and (state.settings.suites or state.settings.suite):
+        raise pytest.UsageError(
+            "dbmigrate: suites are told apart before any conftest file is imported, and the plugin "
+            "was loaded by one: load it with -p dbmigrate"
+        )
     if state.is_controller:
         config.pluginmanager.register(Controller(state), "dbmigrate-controller")
     elif state.settings.shared and not state.is_inert:

@@ -70,6 +70,7 @@ class State:
         self.is_worker = self.run_folder is not None and not self.foreground
         self.is_controller = not self.is_worker and _distributes(config)
         self.is_inert = any(getattr(config.known_args_namespace, name, None) for name in _INERT)
+        self.is_early = False  # whether no conftest had been imported when the plugin was loaded
         self._worker = os.environ["PYTEST_XDIST_WORKER"] if self.is_worker else "main"
         if self.foreground:
             self._worker = f"fg{self.foreground['index']}"

@@ -326,3 +326,17 @@ def test_a_mistake_is_one_clear_error(
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([it.replace("{root}", str(suites.path)) for it in message])
     assert len(list(filter(None, result.errlines))) == len(message)
+
+
+def test_a_plugin_that_comes_too_late_for_suites_says_so(suites: Suites) -> None:
+    suites.files(unit=PASSES, integration=PASSES)
+    suites.write("conftest.py", 'pytest_plugins = ["pytest_dbmigrate.plugin"]')
+    suites.ini("dbmigrate_suites = unit: tests/unit")
+
+    result = suites.project.pytester.runpytest_subprocess()
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "".join(result.errlines) == (
+        "ERROR: dbmigrate: suites are told apart before any conftest file is imported, and the "
+        "plugin was loaded by one: load it with -p dbmigrate"
+    )
