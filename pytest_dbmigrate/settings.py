@@ -654,7 +654,6 @@ def _refuse_doubles(settings: Settings) -> None:
 def _shown(value: Any) -> str:
     if isinstance(value, tuple):
         return ",".join(_named(item) for item in value)
-        return ",".join(getattr(it, "name", None) or it.partition(":")[0] for it in value)
     text = str(value)
     if "@" not in text and "=" not in text:
         return text
