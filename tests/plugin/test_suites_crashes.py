@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 
 import pytest
@@ -51,6 +52,18 @@ def test_a_crash_is_one_failure_and_all_other_tests_run(
         other: ["1", "0"],
     }
     assert output(result).count(f"crashed while running 'tests/{where}/test_it.py::test_dies'") == 1
+
+
+def test_junit_has_a_crashed_test_with_its_suite(suites: Suites) -> None:
+    suites.files(unit="import os\ndef test_dies(): os._exit(1)\n", integration=PASSES)
+
+    suites.run("--junitxml=junit.xml")
+
+    found = ET.parse(suites.path / "junit.xml").getroot().iter("testcase")
+    assert {
+        case.get("name"): [(it.get("name"), it.get("value")) for it in case.iter("property")]
+        for case in found
+    } == {"test_dies": [("suite", "unit")], "test_one": [("suite", "integration")]}
 
 
 def test_a_crash_in_the_last_test_needs_no_other_worker(suites: Suites) -> None:

@@ -138,6 +138,16 @@ class Controller:
             )
         self._tell_deselected(suite, ending.get("deselected", 0))
 
+    @pytest.hookimpl(optionalhook=True, trylast=True)
+    def pytest_handlecrashitem(self, report: pytest.TestReport) -> None:
+        """Name the suite of a crashed test in JUnit's file, as its worker does for all others."""
+        from _pytest.junitxml import xml_key
+
+        xml = self._config.stash.get(xml_key, None)
+        if xml is not None and report.failed:  # and is not run once more
+            suite = self.suite_of(report.node)
+            xml.node_reporter(report).add_property("suite", suite)
+
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Stop where pytest would: xdist does not look at `-x` when a worker has died."""
