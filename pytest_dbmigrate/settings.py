@@ -538,7 +538,7 @@ def _refuse_contradictions(settings: Settings) -> None:
     _refuse_odd_environments(settings)
     if settings.env_file:
         _refuse_doubles(settings)
-    _refuse_suite(settings)
+    _refuse_odd_suites(settings)
     if not (settings.env or settings.compose_service or "://" in settings.server):
         return
     from pytest_dbmigrate.dsn import Dsn
@@ -566,7 +566,7 @@ def _refuse_contradictions(settings: Settings) -> None:
             )
 
 
-def _refuse_suite(settings: Settings) -> None:
+def _refuse_odd_suites(settings: Settings) -> None:
     if settings.suite and settings.suites_mode == "off":
         from pytest_dbmigrate.errors import SettingError
 
@@ -574,6 +574,15 @@ def _refuse_suite(settings: Settings) -> None:
             f"--db-suite={settings.suite} selects a suite, and suites are off",
             tried=(f"--db-suites=off, from the {settings.sources['suites_mode']}",),
             todo=("leave out one of the two",),
+        )
+    if settings.shared and "auto" in settings.suites:
+        from pytest_dbmigrate.errors import SettingError
+
+        raise SettingError(
+            "dbmigrate_suites = auto tells tests by the fixtures they name, and with "
+            "dbmigrate_shared a test has its database without naming one",
+            tried=(f"dbmigrate_shared, from the {settings.sources['shared']}",),
+            todo=("say which tests are a suite: NAME: FOLDER ..., or NAME: -m EXPRESSION",),
         )
 
 

@@ -271,6 +271,18 @@ def test_a_suite_cannot_be_selected_where_suites_are_off(tmp_path: Path) -> None
     ]
 
 
+def test_tests_cannot_be_told_by_fixtures_that_they_need_not_name(tmp_path: Path) -> None:
+    ini: dict[str, object] = {"dbmigrate_suites": "auto", "dbmigrate_shared": "true"}
+    assert refusal(tmp_path, ini=ini) == [
+        (
+            "dbmigrate_suites = auto tells tests by the fixtures they name, and with "
+            "dbmigrate_shared a test has its database without naming one"
+        ),
+        "  tried: dbmigrate_shared, from the ini",
+        "  to do: say which tests are a suite: NAME: FOLDER ..., or NAME: -m EXPRESSION",
+    ]
+
+
 @pytest.mark.parametrize(("name", "kind"), [("compose_file", "file"), ("pg_bin", "folder")])
 def test_a_path_that_leads_nowhere_is_named_in_full(name: str, kind: str, tmp_path: Path) -> None:
     spec = next(spec for spec in SPECS if spec.name == name)
