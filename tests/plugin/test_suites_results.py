@@ -326,7 +326,9 @@ def test_ctrl_c_ends_all_processes_and_is_reported(suites: Suites) -> None:
     assert "KeyboardInterrupt" in "".join(lines)
     assert lines[-1].strip("= ").startswith("1 passed")
     assert (suites.path / "torn-down").exists()
-    assert len(list(ET.parse(suites.path / "junit.xml").getroot().iter("testcase"))) == 1
+    cases = ET.parse(suites.path / "junit.xml").getroot().iter("testcase")
+    # one that was interrupted after its setup is there without a name, as in plain pytest
+    assert [name for it in cases if (name := it.get("name"))] == ["test_passes"]
     with pytest.raises(ProcessLookupError):
         os.kill(int((suites.path / "pid").read_text()), 0)
 
