@@ -6,9 +6,10 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from pytest_dbmigrate.resolution import resolve
 from pytest_dbmigrate.servers import run
 from pytest_dbmigrate.session import Session
-from pytest_dbmigrate.settings import Settings, resolve
+from pytest_dbmigrate.settings import Settings
 
 _INI = """\
 [alembic]

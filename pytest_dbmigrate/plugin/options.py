@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from pytest_dbmigrate.settings import SPECS, Settings, Spec, resolve
+from pytest_dbmigrate.resolution import resolve
+from pytest_dbmigrate.settings import Settings
+from pytest_dbmigrate.specs import SPECS, Spec
 
 ACTIONS = {
     "status": "print the state of each revision in what is kept of this project, and exit",

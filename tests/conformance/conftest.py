@@ -26,11 +26,12 @@ from pytest_dbmigrate.databases.connection import connect
 from pytest_dbmigrate.databases.control import Control
 from pytest_dbmigrate.dsn import Dsn, Secret
 from pytest_dbmigrate.migrations import events
+from pytest_dbmigrate.resolution import resolve
 from pytest_dbmigrate.servers import programs, start
 from pytest_dbmigrate.servers.account import account
 from pytest_dbmigrate.servers.base import Server, as_arguments
 from pytest_dbmigrate.servers.run import Run
-from pytest_dbmigrate.settings import Settings, resolve
+from pytest_dbmigrate.settings import Settings
 from tests.conformance.kinds import (
     COMPOSE_FILE,
     DEBIAN,

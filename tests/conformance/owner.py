@@ -14,9 +14,9 @@ from pytest_dbmigrate.databases import home
 from pytest_dbmigrate.databases.control import Control
 from pytest_dbmigrate.databases.lease import Lease
 from pytest_dbmigrate.dsn import Dsn
+from pytest_dbmigrate.resolution import resolve
 from pytest_dbmigrate.servers import start
 from pytest_dbmigrate.servers.run import Run
-from pytest_dbmigrate.settings import resolve
 from tests.conformance.templates import ensure
 
 

@@ -12,9 +12,9 @@ import pytest
 
 from pytest_dbmigrate.databases.connection import connect, drop
 from pytest_dbmigrate.errors import ServerError
+from pytest_dbmigrate.resolution import resolve
 from pytest_dbmigrate.servers import guardian, run, start
 from pytest_dbmigrate.servers.run import Run
-from pytest_dbmigrate.settings import resolve
 from tests.conformance.kinds import Owner, Plain
 
 StartOwner = Callable[..., Owner]

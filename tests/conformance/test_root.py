@@ -11,10 +11,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from pytest_dbmigrate.resolution import resolve
 from pytest_dbmigrate.servers import embedded, programs, start
 from pytest_dbmigrate.servers.base import Server
 from pytest_dbmigrate.servers.run import Run
-from pytest_dbmigrate.settings import resolve
 from tests.conformance.kinds import EMBEDDED, Started
 
 Permissions = tuple[int, int, int]

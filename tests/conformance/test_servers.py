@@ -15,11 +15,12 @@ import pytest
 
 from pytest_dbmigrate.dsn import Secret
 from pytest_dbmigrate.errors import ServerError
+from pytest_dbmigrate.resolution import resolve
 from pytest_dbmigrate.servers import embedded, programs, start
 from pytest_dbmigrate.servers.account import account
 from pytest_dbmigrate.servers.base import THROW_AWAY, Server
 from pytest_dbmigrate.servers.run import Run
-from pytest_dbmigrate.settings import Settings, resolve
+from pytest_dbmigrate.settings import Settings
 from tests.conformance.kinds import DOCKER, EMBEDDED, OWNED, Started, docker
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pytest_dbmigrate.resolution import resolve
 from pytest_dbmigrate.servers import start
 from pytest_dbmigrate.servers.run import Run
-from pytest_dbmigrate.settings import resolve
 from tests.plugin.projects import Project
 from tests.plugin.suites import Suites
 

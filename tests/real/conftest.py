@@ -21,9 +21,9 @@ collect_ignore = [str(it.parent) for it in Path(__file__).parent.glob("*/pytest.
 @pytest.fixture(scope="session")
 def server(temporary_files: Path) -> Iterator[Dsn]:
     """An embedded server that is up for all of the projects."""
+    from pytest_dbmigrate.resolution import resolve
     from pytest_dbmigrate.servers import start
     from pytest_dbmigrate.servers.run import Run
-    from pytest_dbmigrate.settings import resolve
 
     run = Run.start(str(Path.cwd()))
     given = {"server": "embedded", "pg_bin": os.environ.get("DBMIGRATE_PG_BIN")}

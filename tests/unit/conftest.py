@@ -15,10 +15,10 @@ import pytest
 from pytest_dbmigrate.databases import sweep
 from pytest_dbmigrate.databases.connection import connect, drop
 from pytest_dbmigrate.dsn import Dsn
+from pytest_dbmigrate.resolution import resolve
 from pytest_dbmigrate.servers import start
 from pytest_dbmigrate.servers.base import Server
 from pytest_dbmigrate.servers.run import Run
-from pytest_dbmigrate.settings import resolve
 
 # the machine may be busy, and the working folder may be closed to us
 hypothesis.settings.register_profile("patient", deadline=None, database=None)

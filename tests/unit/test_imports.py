@@ -36,7 +36,10 @@ BASE = (
     "placeholders",
     "envfiles",
     "handover",
+    "specs",
     "settings",
+    "contradictions",
+    "resolution",
 )
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from pytest_dbmigrate.errors import ServerError
+from pytest_dbmigrate.resolution import resolve
 from pytest_dbmigrate.servers import programs
 from pytest_dbmigrate.servers.choose import Choice, choose
-from pytest_dbmigrate.settings import resolve
 
 NO_PROGRAMS = "no programs of PostgreSQL 15 or newer on this machine for an embedded server"
 URL = "postgresql://ann:s3cret@127.0.0.1:5433/shop"

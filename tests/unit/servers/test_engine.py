@@ -13,7 +13,7 @@ import pytest
 from pytest_dbmigrate.errors import ServerError
 from pytest_dbmigrate.servers import engine
 from pytest_dbmigrate.servers.engine import Engine
-from pytest_dbmigrate.settings import DEFAULT_IMAGE
+from pytest_dbmigrate.specs import DEFAULT_IMAGE
 
 NO_IMAGE = "registry.invalid/no-such-image:1"
 ADVICE = "  to do: start Docker, or use --db-server=embedded or a postgresql:// URL"
