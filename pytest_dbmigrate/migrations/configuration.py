@@ -9,7 +9,7 @@ import argparse
 import inspect
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -29,7 +29,6 @@ from pytest_dbmigrate.migrations import references
 from pytest_dbmigrate.migrations.source import Source
 
 _PLACEHOLDER = "driver://"  # what `alembic init` writes
-_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _OWN = "psycopg"  # the driver that is always there, because we need it
 
 
@@ -161,20 +160,15 @@ def _named(source: Source, options: argparse.Namespace, url: str) -> Config:
     if found is not None:
         return _of_files(replace(source, ini=str(found), section=section), options)
     made = references.load(f"{source.module}:{source.attribute}", "dbmigrate_alembic")
-    config = _called(made, url) if callable(made) else made
+    config = made
+    if callable(made):
+        config = made(url) if references.needs_argument(made) else made()
     if not isinstance(config, Config):
         raise MigrationError(
             f"{source} returns a {type(config).__name__}, and no Config of Alembic",
             todo=("let it return an alembic.config.Config, or name something else",),
         )
     return config
-
-
-def _called(make: Callable[..., Any], url: str) -> Any:
-    """Return what the function makes; one that must be given something is given the URL."""
-    parameters = inspect.signature(make).parameters.values()
-    needs_one = any(it.default is it.empty and it.kind in _POSITIONAL for it in parameters)
-    return make(url) if needs_one else make()
 
 
 def _stand_where_the_scripts_are(config: Config, root: str) -> None:

@@ -6,12 +6,16 @@ Lives in the migration child only, where importing the project does no harm.
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
+from collections.abc import Callable
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
 from pytest_dbmigrate.errors import MigrationError
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 def load(reference: str, setting: str) -> Any:
@@ -41,6 +45,15 @@ def load(reference: str, setting: str) -> Any:
             )
         found = getattr(found, name)
     return found
+
+
+def needs_argument(function: Callable[..., Any]) -> bool:
+    """Return whether the function cannot be called without an argument."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # written in C, and says nothing of itself
+        return False
+    return any(it.default is it.empty and it.kind in _POSITIONAL for it in parameters)
 
 
 def in_package(package: str, path: str) -> Path | None:

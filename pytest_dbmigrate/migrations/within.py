@@ -5,15 +5,13 @@ Lives in the migration child only.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pytest_dbmigrate.errors import MigrationError
 from pytest_dbmigrate.migrations import references
 
 T = TypeVar("T")
-_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 def run(reference: str, work: Callable[[], T]) -> T:
@@ -53,7 +51,7 @@ def run(reference: str, work: Callable[[], T]) -> T:
 def _around(work: Callable[[], None], reference: str) -> None:
     named = references.load(reference, "dbmigrate_within")
     is_manager = hasattr(type(named), "__enter__")  # some can be called as well
-    if not is_manager and callable(named) and _takes_one(named):
+    if not is_manager and callable(named) and references.needs_argument(named):
         named(work)
         return
     manager = named() if callable(named) and not is_manager else named
@@ -68,11 +66,3 @@ def _around(work: Callable[[], None], reference: str) -> None:
         )
     with manager:
         work()
-
-
-def _takes_one(named: Callable[..., Any]) -> bool:
-    try:
-        parameters = inspect.signature(named).parameters.values()
-    except ValueError:  # written in C, and says nothing of itself
-        return False
-    return any(it.default is it.empty and it.kind in _POSITIONAL for it in parameters)
