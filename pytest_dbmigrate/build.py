@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
-from functools import partial
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_dbmigrate import __version__, candidates, handover, verdict
+from pytest_dbmigrate import candidates, children, shape, verdict
 from pytest_dbmigrate.candidates import Candidate
+from pytest_dbmigrate.children import Children
 from pytest_dbmigrate.databases import builds, cluster, connection, names, runs
 from pytest_dbmigrate.databases.builds import Build
 from pytest_dbmigrate.databases.control import Control
@@ -23,12 +21,11 @@ from pytest_dbmigrate.errors import (
     BrokenServerError,
     DatabaseError,
     DbmigrateError,
-    MigrationError,
     RevisionError,
     StaleStateError,
 )
 from pytest_dbmigrate.lines import BEFORE
-from pytest_dbmigrate.migrations import events, source, state
+from pytest_dbmigrate.migrations import events, state
 from pytest_dbmigrate.migrations.events import Event, EventLog
 from pytest_dbmigrate.migrations.fingerprint import Files
 from pytest_dbmigrate.servers.base import Server
@@ -37,7 +34,7 @@ from pytest_dbmigrate.servers.run import Run
 from pytest_dbmigrate.settings import Settings
 
 if TYPE_CHECKING:
-    from pytest_dbmigrate.migrations.messages import Job, Message
+    from pytest_dbmigrate.migrations.messages import Message
     from pytest_dbmigrate.migrations.migrator import Child
     from pytest_dbmigrate.migrations.source import Source
 
@@ -60,8 +57,8 @@ class Builder:
         self._run = run
         self._server = server
         self._control = control
+        self._children = Children(settings, run, control.dsn, sources, child)
         self._sources = sources
-        self._child = child
         self._reason = replaced
 
     def make(self) -> tuple[str, dict[str, Any]]:
@@ -78,21 +75,25 @@ class Builder:
         verdict.judge(self._settings, self._run, facts)
         return build, facts
 
+    @cached_property
+    def _shape(self) -> dict[str, str]:
+        return shape.shape(self._settings, self._server.release, self._sources)
+
     def _resumed(self) -> tuple[str, dict[str, Any]]:
         known = builds.every(self._control)
         if not known:
             cluster.remember(self._control)
-        files, shape = Files(), self._shape()
+        files = Files()
         check = self._settings.check != "off"
         if self._settings.fresh:
             self._clear(known)
             return self._upgrade(secrets.token_hex(4), None)
-        found = candidates.current(known, self._control, files, shape, check=check)
+        found = candidates.current(known, self._control, files, self._shape, check=check)
         if found is not None:
             assert found.sealed is not None
             return found.id, {**found.sealed["facts"], "how": "unchanged"}
         with contextlib.closing(connection.connect(self._control.dsn)) as history:
-            base, reason = candidates.best(known, self._control, history, files, shape)
+            base, reason = candidates.best(known, self._control, history, files, self._shape)
             self._reason = self._reason or reason
             if base:
                 self._recover(base, history)
@@ -158,7 +159,7 @@ class Builder:
         began = time.monotonic()
         was_alone, found = self._is_alone(), cluster.look(self._control)
         try:
-            results = self._migrate(build, dsn, base)
+            results = self._children.migrate(build, dsn, base)
         except DbmigrateError as error:
             with contextlib.suppress(DatabaseError):
                 self._notice(build, found, was_alone)
@@ -171,13 +172,13 @@ class Builder:
                 raise BrokenServerError(error.message, tried=(error.message,)) from error
             raise
         facts = {
-            **_compared(results),
-            "revisions": len(applied) + self._run_count,
-            "applied": self._run_count,
+            **children.compared(results),
+            "revisions": len(applied) + self._children.applied,
+            "applied": self._children.applied,
             "seconds": time.monotonic() - began,
             "reason": self._reason,
             "how": "resumed" if base else ("rebuilt" if self._reason else "fresh"),
-            "unfinished": _told(base, self._run_count),
+            "unfinished": _told(base, self._children.applied),
             "cluster": self._notice(build, found, was_alone),
         }
         sealed = {"facts": facts, "is_checked": self._settings.check != "off"}
@@ -235,137 +236,11 @@ class Builder:
             return builds.go_on(self._control, build, self._run.id)
         template = base.build.id if base else None
         applied = base.applied if base else []
-        dsn = builds.begin(self._control, build, self._run.id, applied, self._shape(), template)
+        dsn = builds.begin(self._control, build, self._run.id, applied, self._shape, template)
         if template:
             with contextlib.closing(connection.connect(self._control.dsn)) as history:
                 events.inherit(history, build, template, BEFORE)
         return dsn
-
-    def _migrate(self, build: str, dsn: Dsn, base: Candidate | None) -> dict[str, Message]:
-        """Return what each environment's child says, in order; compared when all are applied."""
-        self._run.note("migrating", source=", ".join(str(it) for it in self._sources))
-        self._run_count = 0
-        names = source.names(self._sources)
-        results: dict[str, Message] = {}
-        place = self._run.folder / handover.FOLDER / dsn.dbname
-        with contextlib.ExitStack() as running:
-            lent = running.enter_context(handover.lent(self._settings.env_file, dsn, place))
-            started = {
-                name: running.enter_context(contextlib.closing(self._child(one)))
-                for name, one in zip(names, self._sources, strict=True)
-            }
-            for name, one in zip(names, self._sources, strict=True):
-                job = self._job(build, dsn, base, name, one, results, lent)
-                with _naming(name):
-                    follow = partial(self._follow, name)
-                    results[name] = started[name].migrate(job, follow, _import_sqlalchemy)
-                if results[name]["output"]:
-                    self._run.note("printed", output=results[name]["output"])
-            for name in names[:-1]:
-                others = [results[it]["tables"] for it in names if it != name]
-                with _naming(name):
-                    results[name] |= _of_comparison(started[name].compare(others, _ignore))
-        return results
-
-    def _job(
-        self,
-        build: str,
-        dsn: Dsn,
-        base: Candidate | None,
-        name: str,
-        one: Source,
-        before: dict[str, Message],
-        lent: dict[str, str],
-    ) -> Job:
-        number, settings = len(before), self._settings
-        is_last = number == len(self._sources) - 1
-        others = [it["tables"] for it in before.values()] if len(self._sources) > 1 else None
-        return {
-            "environ": settings.environ_for(dsn) | lent,
-            "dsn": dsn.as_record(),
-            "events": self._control.dsn.as_record(),
-            "run": self._run.id,
-            "build": build,
-            "environment": name,
-            "root": str(settings.root),
-            "is_kept": settings.resume,
-            "configured": base.configured.get(name) if base else None,
-            "source": one.as_record(),
-            "target": settings.target[number % len(settings.target)],
-            "x": settings.x,
-            "attributes": [(it.name, it.value) for it in settings.attributes],
-            "driver": settings.driver,
-            "before": settings.before if base is None and number == 0 else (),
-            "helpers": settings.before,
-            "within": settings.within,
-            "others": others,
-            "check": settings.check != "off",
-            "is_checked_later": not is_last,
-            "handed": [*lent.values(), *(it.target for it in settings.env_file if it.target)],
-        }
-
-    def _follow(self, environment: str, message: Message) -> None:
-        self._run_count += message["type"] == "done"
-        facts = {key: value for key, value in message.items() if key != "type"}
-        self._run.note(message["type"], **facts, environment=environment)
-
-    def _shape(self) -> dict[str, str]:
-        """Return what shapes a schema besides the project's files."""
-        env, settings = self._settings.env, self._settings
-        return {
-            "pytest-dbmigrate": __version__,
-            "the server": self._server.release,
-            "Python": ".".join(str(part) for part in sys.version_info[:2]),
-            **{name: _version(name) for name in ("alembic", "sqlalchemy")},
-            "dbmigrate_target": _listed(" ".join(it) for it in settings.target),
-            "dbmigrate_env": _listed(f"{it.name}={it.template}" for it in env),
-            "dbmigrate_env_file": _listed(map(str, settings.env_file)),
-            "dbmigrate_alembic": _listed(str(it) for it in self._sources),
-            "dbmigrate_x": _listed(settings.x),
-            "dbmigrate_attributes": _listed(f"{it.name}={it.value}" for it in settings.attributes),
-            "dbmigrate_driver": settings.driver or "not set",
-            "dbmigrate_before": _listed(settings.before),
-            "dbmigrate_within": settings.within or "not set",
-        }
-
-
-def _listed(lines: Iterable[str]) -> str:
-    return ", ".join(lines) or "not set"
-
-
-@contextlib.contextmanager
-def _naming(environment: str) -> Iterator[None]:
-    """Let an error say which of several environments it is about."""
-    try:
-        yield
-    except MigrationError as error:
-        if not environment:
-            raise
-        raise replace(error, tried=(f"environment {environment}", *error.tried)) from error
-
-
-def _ignore(_message: Message) -> None:
-    """Tell nothing: a comparison applies no revision."""
-
-
-def _of_comparison(message: Message) -> Message:
-    return {"differences": message["differences"], "unchecked": message["unchecked"]}
-
-
-def _compared(results: dict[str, Message]) -> dict[str, Any]:
-    """Return what the comparisons of all environments come to: each difference once."""
-    found = [it for result in results.values() for it in result["differences"]]
-    unchecked = {name: it["unchecked"] for name, it in results.items() if it["unchecked"]}
-    reasons = [f"{name}: {it}" if name else it for name, it in unchecked.items()]
-    is_none = len(unchecked) == len(results)  # else the others' comparison counts
-    is_same = is_none and len(set(unchecked.values())) == 1
-    why = next(iter(unchecked.values())) if is_same else "; ".join(reasons)
-    return {
-        "heads": [head for result in results.values() for head in result["heads"]],
-        "differences": [it for number, it in enumerate(found) if it not in found[:number]],
-        "unchecked": why if is_none else "",
-        "partly": "" if is_none else why,
-    }
 
 
 def _is(build: Build, base: Candidate | None) -> bool:
@@ -386,15 +261,3 @@ def _told(base: Candidate | None, applied: int) -> str:
 
 _NO_ROOM = "No space left on device"
 _WORDS = {"stuck": "was stuck", "failed": "had failed"}
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "unknown"
-
-
-def _import_sqlalchemy() -> None:
-    """Spend the time that the child works on what this process needs next."""
-    import sqlalchemy.engine  # noqa: F401

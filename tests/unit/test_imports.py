@@ -20,6 +20,8 @@ JOINERS = (
     "build",
     "candidates",
     "verdict",
+    "shape",
+    "children",
     "status",
     "child",
     "work",
