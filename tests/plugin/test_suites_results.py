@@ -222,6 +222,22 @@ def test_properties_of_any_type_are_reported(suites: Suites) -> None:
     assert "1.50" in (suites.path / "junit.xml").read_text()
 
 
+def test_a_reason_that_is_a_text_of_the_projects_own_kind_is_reported(suites: Suites) -> None:
+    odd = """
+    import pytest
+
+    class Translated(str): pass
+
+    def test_skips(): pytest.skip(Translated("not today"))
+    """
+    suites.files(unit=odd, integration=PASSES)
+
+    result = suites.run("-rs")
+
+    assert verdict(result) == "1 passed, 1 skipped"
+    assert "SKIPPED [1] tests/unit/test_it.py:5: not today" in result.outlines
+
+
 def test_a_warning_is_reported_without_importing_its_class(suites: Suites) -> None:
     suites.ini("pythonpath = .")
     suites.write(

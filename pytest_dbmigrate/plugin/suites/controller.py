@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import marshal
 import sys
 from collections import Counter
 from collections.abc import Generator
@@ -79,6 +80,13 @@ class Controller:
         self._engine = Engine(self._config)
         one_by_one = self._turns.limit == 1
         self._engine.take_over(self._replace, self._status, one_by_one=one_by_one)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_from_serializable(self, data: dict[str, Any]) -> None:
+        """Take apart the piece that a worker has sent, for those who make a report of it."""
+        piece = data.pop(worker.REPORT, None)
+        if piece is not None:
+            data.update(marshal.loads(piece))  # noqa: S302  # from a process of ours
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import marshal
 import os
 import sys
 import threading
@@ -15,6 +16,7 @@ from pytest_dbmigrate.plugin.state import State
 
 OUTPUT = "dbmigrate_output"  # in xdist's workerinput: where standard output goes with -s
 FAILURES = "dbmigrate_failures"  # there too: how many tests have failed before this suite began
+REPORT = "dbmigrate_report"  # in what xdist sends of a report: all of it
 ENDING = "dbmigrate_ending"  # in xdist's workeroutput: how this worker ended, as a `dict`
 _PLAIN_IN_REPORTS = {"nodeid", "location", "keywords", "outcome", "longrepr", "when", "sections"}
 _PLAIN = (bool, int, float, complex, str, bytes)  # what execnet can carry, besides None
@@ -64,11 +66,17 @@ class Worker:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_report_to_serializable(self) -> Generator[None, Any, Any]:
-        """Make text of all that execnet cannot carry, as a Decimal in `record_property`."""
+        """Send a report as one piece; of what no message can carry, as a Decimal, its text.
+
+        execnet would write it value by value, which takes as long as a small test.
+        """
         data = yield
         for name in data.keys() - _PLAIN_IN_REPORTS:
             data[name] = _plain(data[name])
-        return data
+        try:
+            return {REPORT: marshal.dumps(data)}
+        except ValueError:  # a kind of text of the project's own, in a name or a reason
+            return {REPORT: marshal.dumps(_plain(data))}
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
