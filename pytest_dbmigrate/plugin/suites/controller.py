@@ -81,6 +81,11 @@ class Controller:
         one_by_one = self._turns.limit == 1
         self._engine.take_over(self._replace, self._status, one_by_one=one_by_one)
 
+    @pytest.hookimpl(specname="pytest_xdist_setupnodes", optionalhook=True, trylast=True)
+    def pytest_start_workers(self, specs: list[Any]) -> None:
+        """Start the first workers, once everybody has said what is to be in their environment."""
+        self._engine.start_together(specs)
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_from_serializable(self, data: dict[str, Any]) -> None:
         """Take apart the piece that a worker has sent, for those who make a report of it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -122,6 +123,29 @@ class Engine:
                 workers.ensure_show_status = lambda: None
         if terminal is not None and one_by_one:
             terminal.showfspath = self._config.get_verbosity() == 0
+
+    def start_together(self, specs: list[Any]) -> None:
+        """Start the first workers' interpreters all at once: xdist waits for each in turn."""
+        group = self._session.nodemanager.group
+        make, made, failed = group.makegateway, {}, {}
+
+        def start(spec: Any) -> None:
+            try:
+                made[spec.id] = make(spec)
+            except Exception as error:  # noqa: BLE001  # raised where xdist asks for it
+                failed[spec.id] = error
+
+        def take(spec: Any) -> Any:
+            if spec.id in failed:
+                raise failed.pop(spec.id)
+            return made.pop(spec.id, None) or make(spec)
+
+        threads = [threading.Thread(target=start, args=(it,), daemon=True) for it in specs]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        group.makegateway = take
 
     def specs(self) -> list[Any]:
         """Return what the first workers were made from."""
