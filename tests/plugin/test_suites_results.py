@@ -323,6 +323,7 @@ def test_ctrl_c_ends_all_processes_and_is_reported(suites: Suites) -> None:
 
     def test_waits():
         Path("pid").write_text(str(os.getpid()))
+        time.sleep(1)  # until the report of the other test has been dealt with
         Path("waits").touch()
         time.sleep(60)
     """
