@@ -10,6 +10,41 @@ import pytest
 from tests.plugin.projects import Project
 
 PASSES = "def test_one(): pass\n"
+PLAIN = ("--db-suites=off", "--import-mode=importlib")
+SOME = """
+import warnings
+
+import pytest
+
+@pytest.fixture
+def broken():
+    yield
+    raise RuntimeError("teardown")
+
+class Odd(UserWarning):
+    def __init__(self, one, two):
+        super().__init__(one, two)
+
+def test_passes(): pass
+
+@pytest.mark.slow
+def test_fails(): assert 0
+
+def test_is_skipped(): pytest.skip("not today")
+
+@pytest.mark.xfail
+def test_is_expected_to_fail(): assert 0
+
+@pytest.mark.xfail
+def test_passes_unexpectedly(): pass
+
+def test_errs(broken): pass
+
+def test_warns(): warnings.warn(Odd("left", "right"))
+
+@pytest.mark.parametrize("number", range(4))
+def test_number(number): assert number != 3
+"""
 
 
 class Suites:
@@ -28,9 +63,20 @@ class Suites:
         """Write a file, its text dedented."""
         self.project.write(name, text)
 
+    def mix(self) -> None:
+        """Write suites with tests of every outcome, and one test in neither."""
+        self.ini("markers = slow")
+        self.files(unit=SOME, integration=SOME)
+        self.write("tests/test_loose.py", PASSES)
+
     def ini(self, lines: str = "") -> None:
         """Write a `pytest.ini` with these lines."""
         self.project.ini(lines)
+
+    def forget(self) -> None:
+        """Remove what tests and runs have noted for later ones."""
+        for file in self.path.rglob("*.seen"):
+            file.unlink()
 
     def run(self, *arguments: str, plugins: Iterable[str] = ("xdist",)) -> pytest.RunResult:
         """Run its tests, with our plugin and the named ones only."""
@@ -40,6 +86,17 @@ class Suites:
 def verdict(result: pytest.RunResult) -> str:
     """Return the last line without rulers and seconds: `1 failed, 2 passed`."""
     return re.sub(r" in [\d.]+s( \([\d:]+\))?$", "", result.outlines[-1].strip("= "))
+
+
+def outcomes(result: pytest.RunResult) -> list[str]:
+    """Return each test's line in the short summary, sorted."""
+    begin = ("PASSED", "FAILED", "SKIPPED", "XFAIL", "XPASS", "ERROR")
+    # why a module could not be collected is said above only, or here too
+    return sorted(
+        re.sub(r"^(ERROR .*) - ImportError .*", r"\1", it)
+        for it in result.outlines
+        if it.startswith(begin)
+    )
 
 
 def rows(result: pytest.RunResult) -> dict[str, list[str]]:

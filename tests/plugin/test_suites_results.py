@@ -12,63 +12,14 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.plugin.projects import output
-from tests.plugin.suites import PASSES, Suites, rows, verdict
-
-PLAIN = ("--db-suites=off", "--import-mode=importlib")
-SOME = """
-import warnings
-
-import pytest
-
-@pytest.fixture
-def broken():
-    yield
-    raise RuntimeError("teardown")
-
-class Odd(UserWarning):
-    def __init__(self, one, two):
-        super().__init__(one, two)
-
-def test_passes(): pass
-
-@pytest.mark.slow
-def test_fails(): assert 0
-
-def test_is_skipped(): pytest.skip("not today")
-
-@pytest.mark.xfail
-def test_is_expected_to_fail(): assert 0
-
-@pytest.mark.xfail
-def test_passes_unexpectedly(): pass
-
-def test_errs(broken): pass
-
-def test_warns(): warnings.warn(Odd("left", "right"))
-
-@pytest.mark.parametrize("number", range(4))
-def test_number(number): assert number != 3
-"""
+from tests.plugin.suites import PASSES, PLAIN, Suites, outcomes, rows, verdict
 
 
 @pytest.fixture
 def mixed(suites: Suites) -> Suites:
     """Suites `unit` and `integration` with tests of every outcome, and one test in neither."""
-    suites.ini("markers = slow")
-    suites.files(unit=SOME, integration=SOME)
-    suites.write("tests/test_loose.py", PASSES)
+    suites.mix()
     return suites
-
-
-def outcomes(result: pytest.RunResult) -> list[str]:
-    """Return each test's line in the short summary, sorted."""
-    begin = ("PASSED", "FAILED", "SKIPPED", "XFAIL", "XPASS", "ERROR")
-    # why a module could not be collected is said above only, or here too
-    return sorted(
-        re.sub(r"^(ERROR .*) - ImportError .*", r"\1", it)
-        for it in result.outlines
-        if it.startswith(begin)
-    )
 
 
 def same(suites: Suites, *arguments: str, ordered: bool = True) -> pytest.RunResult:

@@ -27,6 +27,7 @@ class Filter:
         self._is_alone = not state.suite
         # a controller counts what is deselected in all suites; what is another's is not
         self._counts_others = not (state.suite and state.is_worker)
+        self._begun_with = set(state.foreground.get("begun_with", ()))
         self._suites = plan.suites
         self._mine = mine
         self._expressions = {
@@ -108,7 +109,7 @@ class Filter:
         ids = {item.nodeid for item in items}
         cached = config.pluginmanager.getplugin("lfplugin")
         if cached is not None and config.getoption("lf", False):
-            failed = {str(nodeid) for nodeid in cached.lastfailed}
+            failed = {str(nodeid) for nodeid in cached.lastfailed} | self._begun_with
             if not failed & ids and self._elsewhere(failed, owners):
                 items.clear()  # not counted: pytest does not even collect such modules
         stepwise = config.pluginmanager.getplugin("stepwiseplugin")

@@ -62,6 +62,7 @@ class Foreground:
         self._plan = plan
         self._why = why
         self._failed = 0
+        self._begun_with: list[str] = []
         # measured in the children; here it would begin by erasing what is there
         state.config.known_args_namespace.cov_source = []
 
@@ -102,7 +103,9 @@ class Foreground:
                 died = signal.Signals(-statuses[-1]).name
                 terminal.line("")
                 terminal.line(f"suite {name}: its process was ended by {died}", red=True)
-            self._failed += _told(folder, name).get("failed", 0)
+            told = _told(folder, name)
+            self._failed += told.get("failed", 0)
+            self._begun_with = self._begun_with or told.get("begun_with", [])
         return statuses
 
     def _run(self, config: pytest.Config, folder: Path, name: str) -> int:
@@ -113,6 +116,7 @@ class Foreground:
             "index": self._plan.names.index(name),
             "is_last": name == self._plan.names[-1],
             "maxfail": max(1, maxfail - self._failed) if maxfail else 0,
+            "begun_with": self._begun_with,
         }
         environ = {
             **os.environ,
@@ -145,11 +149,22 @@ class Child:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
-        """Write JUnit's file beside those of the others; count failures with theirs."""
+        """Write reports beside those of the others, not over them; count failures with theirs."""
         if getattr(config.option, "xmlpath", None):
             config.option.xmlpath = str(self._folder / f"{self._state.suite}.xml")
+        page = getattr(config.option, "htmlpath", None)
+        if page:  # of pytest-html
+            path = Path(page)
+            config.option.htmlpath = str(path.with_stem(f"{path.stem}-{self._state.suite}"))
         if self._order["maxfail"]:
             config.option.maxfail = self._order["maxfail"]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Note what had failed before: a suite that mends it makes pytest forget it."""
+        cached = session.config.pluginmanager.getplugin("lfplugin")
+        if not self._order["begun_with"] and cached is not None:
+            self._order["begun_with"] = [str(it) for it in cached.lastfailed]
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -158,6 +173,7 @@ class Child:
         stats = terminal.stats if terminal is not None else {}
         told = {
             "failed": session.testsfailed,
+            "begun_with": self._order["begun_with"],
             "counts": {category: len(reports) for category, reports in stats.items()},
             "seconds": time.perf_counter() - self._began,
             "databases": self._state.session().taken if self._state.has_session else 0,
