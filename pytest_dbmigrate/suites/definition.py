@@ -28,7 +28,7 @@ class Suite:
 
     name: str
     kind: Kind
-    paths: tuple[str, ...] = ()  # without symbolic links
+    paths: tuple[str, ...] = ()  # absolute, as they were named: symbolic links are left in them
     expression: str = ""
 
     @property
@@ -59,33 +59,41 @@ class Suites:
 
     @cached_property
     def _owners(self) -> dict[str, Suite]:
-        return {path: suite for suite in self.all for path in suite.paths}
+        return {os.path.realpath(path): suite for suite in self.all for path in suite.paths}
 
     def named(self, name: str) -> Suite:
         """Return the suite of this name."""
         return next(suite for suite in self.all if suite.name == name)
 
     def of_path(self, path: str | os.PathLike[str]) -> Suite | None:
-        """Return the suite in whose folders the path lies, or None."""
-        return next((self._owners[it] for it in _upwards(real(path)) if it in self._owners), None)
+        """Return the suite in whose folders the path lies, or None.
+
+        A link in a suite's folder lies there, wherever it leads, unless it leads to a suite's
+        folder; a link elsewhere lies where it leads.
+        """
+        for place in (*upwards(os.path.abspath(path)), *upwards(real(path))):
+            if (found := self._owners.get(real(place))) is not None:
+                return found
+        return None
 
     def leads_to(self, path: str | os.PathLike[str], suite: Suite) -> bool:
-        """Return whether a folder of the suite lies below this path."""
-        return any(real(path) in _upwards(it)[1:] for it in suite.paths)
+        """Return whether a folder of the suite lies below this path, or a link to it does."""
+        above = {real(it) for folder in suite.paths for it in upwards(folder)[1:]}
+        beside = {it for folder in suite.paths for it in upwards(real(folder))[1:]}
+        return real(path) in above | beside
 
 
 def real(path: str | os.PathLike[str]) -> str:
-    """Return the absolute path without symbolic links in its folders."""
-    folder, name = os.path.split(os.path.abspath(path))
-    return os.path.realpath(os.path.join(_real_folder(folder), name))
+    """Return the absolute path without symbolic links."""
+    return _real(os.path.abspath(path))
 
 
-@lru_cache(maxsize=4096)
-def _real_folder(folder: str) -> str:
-    return os.path.realpath(folder)
+@lru_cache(maxsize=65536)  # asked for each file that is collected, and all that is above it
+def _real(path: str) -> str:
+    return os.path.realpath(path)
 
 
-def _upwards(path: str) -> list[str]:
+def upwards(path: str) -> list[str]:
     """Return the path and all its parents."""
     return [path, *(str(parent) for parent in Path(path).parents)]
 
@@ -94,7 +102,7 @@ def conventional(found: Mapping[str, Sequence[str]]) -> Suites:
     """Return the suites whose folders have the conventional names."""
     return _complete(
         [
-            Suite(name, "folders", tuple(os.path.realpath(path) for path in paths))
+            Suite(name, "folders", tuple(os.path.abspath(path) for path in paths))
             for name, paths in found.items()
         ]
     )
@@ -164,7 +172,7 @@ def _folders(name: str, patterns: list[str], folder: Path) -> tuple[str, ...]:
                 tried=(str(folder / pattern),),
                 todo=_nearest(folder, pattern),
             )
-        found += [os.path.realpath(path) for path in paths]
+        found += [os.path.abspath(path) for path in paths]
     return tuple(dict.fromkeys(found))
 
 
@@ -181,10 +189,10 @@ def _nearest(folder: Path, pattern: str) -> tuple[str, ...]:
 
 
 def _refuse_overlap(suites: list[Suite]) -> None:
-    owners = [(path, suite.name) for suite in suites for path in suite.paths]
+    owners = [(os.path.realpath(path), suite.name) for suite in suites for path in suite.paths]
     for inner, one in owners:
         for outer, other in owners:
-            if one != other and outer in _upwards(inner):
+            if one != other and outer in upwards(inner):
                 where = os.path.relpath(inner)
                 also = "" if inner == outer else f" is inside {os.path.relpath(outer)}"
                 raise SettingError(

@@ -10,6 +10,7 @@ import pytest
 from tests.plugin.projects import output
 from tests.plugin.suites import PASSES, Suites, between, rows, verdict
 
+LINES = "dbmigrate_suites =\n    unit: tests/unit\n    integration: tests/integration"
 TWO = """
 import pytest
 
@@ -340,3 +341,25 @@ def test_a_plugin_that_comes_too_late_for_suites_says_so(suites: Suites) -> None
         "ERROR: dbmigrate: suites are told apart before any conftest file is imported, and the "
         "plugin was loaded by one: load it with -p dbmigrate"
     )
+
+
+@pytest.mark.parametrize("arguments", [(), ("tests",), ("-n0",), ("--db-suite=integration,unit",)])
+@pytest.mark.parametrize("lines", ["", LINES], ids=["by name", "by lines"])
+def test_tests_behind_links_are_run(
+    suites: Suites, tmp_path_factory: pytest.TempPathFactory, arguments: tuple[str, ...], lines: str
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    for name in ("test_linked.py", "test_beside.py"):
+        (elsewhere / name).write_text("def test_fails(): assert 0\n")
+    suites.ini(lines)
+    suites.files(unit=PASSES)
+    (suites.path / "tests/integration").symlink_to(elsewhere)
+    (suites.path / "tests/unit/test_beside.py").symlink_to(elsewhere / "test_beside.py")
+
+    result = suites.run(*arguments)
+
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert {name: cells[:2] for name, cells in rows(result).items()} == {
+        "unit": ["1", "1"],
+        "integration": ["0", "2"],
+    }

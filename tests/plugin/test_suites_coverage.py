@@ -192,3 +192,19 @@ def test_what_was_measured_before_a_crash_in_another_suite_stays(measured: Suite
     assert after["tests/unit/test_it.py"] == before["tests/unit/test_it.py"]
     assert after["tests/unit/conftest.py"] == before["tests/unit/conftest.py"]
     assert set(after["app.py"][0]) >= {5, 6}
+
+
+def test_a_measured_run_that_does_not_begin_leaves_nothing(
+    measured: Suites, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = measured.path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    measured.write("conftest.py", "import no_such_module\n")
+    command = measured.project.command(server="", plugins=("xdist",))[1:]
+    done = subprocess.run(
+        [sys.executable, "-m", "coverage", "run", *command],
+        cwd=measured.path, capture_output=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert list(folder.glob("dbm-coverage-*")) == []

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import pty
 import select
+import signal
 import subprocess
+import time
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -93,6 +95,7 @@ def test_an_xdist_that_has_changed_inside_is_not_used(suites: Suites) -> None:
         (PASSES, "import no_such_module", pytest.ExitCode.INTERRUPTED),
         ("import pytest\ndef test_ends(): pytest.exit('x', returncode=7)", PASSES, 7),
         ("import os\ndef test_dies(): os.kill(os.getpid(), 9)", PASSES, 1),
+        ("import os\ndef test_dies(): os._exit(0)", PASSES, 1),
     ],
 )
 def test_the_exit_status_is_one(suites: Suites, unit: str, integration: str, status: int) -> None:
@@ -103,6 +106,10 @@ def test_the_exit_status_is_one(suites: Suites, unit: str, integration: str, sta
     assert result.ret == status
     if "os.kill" in unit:
         assert "suite unit: its process was ended by SIGKILL" in result.outlines
+    if "os._exit" in unit:
+        assert (
+            "suite unit: its process ended in the middle of its tests (exit status 0)"
+        ) in result.outlines
 
 
 def test_a_run_stops_at_the_failure_that_was_said(suites: Suites) -> None:
@@ -128,6 +135,55 @@ def test_what_failed_is_run_again(suites: Suites) -> None:
         "unit": ["0", "0"],
         "integration": ["0", "1"],
     }
+
+
+def test_a_run_goes_on_where_it_stopped(suites: Suites) -> None:
+    suites.files(unit="def test_a(): pass\n" + PASSES, integration=PASSES + FAILS, e2e=PASSES)
+    suites.run("-n0", "--sw")
+
+    again = suites.run("-n0", "--sw")
+
+    assert {name: cells[:2] for name, cells in rows(again).items()} == {
+        "unit": ["0", "0"],
+        "integration": ["0", "1"],
+        "e2e": ["0", "0"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "ran"),
+    [(signal.SIGTERM, -signal.SIGTERM, "begun"), (signal.SIGINT, 2, "begun, ended")],
+)
+def test_a_signal_for_the_run_alone_ends_it(
+    suites: Suites, number: int, status: int, ran: str
+) -> None:
+    slow = """
+    import pathlib, time
+
+    def test_is_slow():
+        log = pathlib.Path("log")
+        log.write_text("begun")
+        time.sleep(3)
+        log.write_text("begun, ended")
+    """
+    suites.files(unit=slow, integration="def test_is_not_run():\n    open('log', 'w').close()\n")
+    folder = suites.path / "temporary"
+    folder.mkdir()
+    process = subprocess.Popen(
+        suites.project.command("-n0", server="", plugins=("xdist",)),
+        cwd=suites.path, env={**os.environ, "TMPDIR": str(folder)}, start_new_session=True,
+    )  # fmt: skip
+    log = suites.path / "log"
+    while not log.exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+
+    process.send_signal(number)
+
+    assert process.wait(PATIENCE) == status
+    time.sleep(0 if "ended" in ran else 3)  # as long as a child that lives would need
+    assert log.read_text() == ran
+    assert list(folder.glob("dbm-suites-*")) == []
 
 
 def test_junit_has_the_tests_of_all_suites(suites: Suites) -> None:

@@ -120,6 +120,8 @@ class Filter:
             if any(names.index(self._mine.name) < names.index(name) for name in there):
                 config.hook.pytest_deselected(items=list(items))
                 items.clear()
+                # it would note that there are no tests any more, and begin anew in the next suite
+                config.pluginmanager.unregister(stepwise)
 
     def _elsewhere(self, nodeids: Iterable[str], owners: dict[str, str]) -> set[str]:
         """Return the other selected suites that known tests belong to."""

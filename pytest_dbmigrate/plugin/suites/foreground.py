@@ -37,6 +37,7 @@ _OPTIONS = {
 }
 _RUN_NOTHING = ("collectonly", "setupplan")
 _PYTEST = "import sys; sys.path[:] = {path!r}; import pytest; sys.exit(pytest.main())"
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SERIOUS = (
     pytest.ExitCode.INTERRUPTED,
     pytest.ExitCode.INTERNAL_ERROR,
@@ -63,6 +64,7 @@ class Foreground:
         self._why = why
         self._failed = 0
         self._begun_with: list[str] = []
+        self._heard: list[int] = []  # signals
         # measured in the children; here it would begin by erasing what is there
         state.config.known_args_namespace.cov_source = []
 
@@ -88,23 +90,27 @@ class Foreground:
                 table.write(terminal, _rows(self._plan, folder))
         if self._measured is not None:
             self._measured.add_up()
-        return combined(statuses)
+        for number in self._heard:
+            if number != signal.SIGINT:
+                os.kill(os.getpid(), number)  # to end as everybody who is told so
+        return combined([*statuses, *(pytest.ExitCode.INTERRUPTED for _ in self._heard)])
 
     def _run_all(self, config: pytest.Config, folder: Path, terminal: Any) -> list[int]:
         statuses: list[int] = []
         for name in self._plan.names:
-            if _is_enough(config, statuses, self._failed):
+            if self._heard or _is_enough(config, statuses, self._failed):
                 break
             terminal.line("")
             terminal.sep("=", f"suite {name}", bold=True)
             terminal.flush()
             statuses.append(self._run(config, folder, name))
-            if statuses[-1] < 0:
-                died = signal.Signals(-statuses[-1]).name
-                terminal.line("")
-                terminal.line(f"suite {name}: its process was ended by {died}", red=True)
             told = _told(folder, name)
-            self._failed += told.get("failed", 0)
+            died = "" if self._heard else _death(statuses[-1], told)
+            if died:
+                terminal.line("")
+                terminal.line(f"suite {name}: its process {died}", red=True)
+                statuses[-1] = pytest.ExitCode.TESTS_FAILED
+            self._failed += told.get("failed", bool(died))
             self._begun_with = self._begun_with or told.get("begun_with", [])
         return statuses
 
@@ -129,7 +135,7 @@ class Foreground:
         command = [sys.executable, "-c", _PYTEST.format(path=sys.path)]
         command += [str(it) for it in config.invocation_params.args]
         process = subprocess.Popen(command, env=environ)
-        with _deaf_to_ctrl_c():  # it is for the child
+        with _handed_on(process, self._heard):
             return process.wait()
 
 
@@ -193,6 +199,15 @@ def combined(statuses: list[int]) -> int:
     return known[0] if known else int(any(some))
 
 
+def _death(status: int, told: dict[str, Any]) -> str:
+    """Return how a process has ended that could not tell what came of its tests."""
+    if status < 0:
+        return f"was ended by {signal.Signals(-status).name}"
+    if not told and status in (pytest.ExitCode.OK, pytest.ExitCode.INTERNAL_ERROR):
+        return f"ended in the middle of its tests (exit status {status})"
+    return ""
+
+
 def _is_enough(config: pytest.Config, statuses: list[int], failed: int) -> bool:
     """Whether one process would have stopped by now."""
     maxfail = getattr(config.option, "maxfail", 0) or 0
@@ -232,9 +247,20 @@ def _merge_junit(config: pytest.Config, folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _handed_on(process: subprocess.Popen[bytes], heard: list[int]) -> Iterator[None]:
+    """Note the signals that end a run, and hand them on, but for the one of Ctrl-C.
+
+    The terminal gives that to the child, too, which one more would disturb while it ends well.
+    """
+
+    def hear(number: int, _frame: object) -> None:
+        heard.append(number)
+        if number != signal.SIGINT:
+            process.send_signal(number)
+
+    before = {number: signal.signal(number, hear) for number in _ENDING}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

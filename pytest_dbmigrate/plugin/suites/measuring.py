@@ -24,7 +24,7 @@ class Measuring:
 
     def __init__(self, coverage: Any) -> None:
         self._coverage = coverage
-        self._folder = Path(tempfile.mkdtemp(prefix="dbm-coverage-"))
+        self._folder: Path | None = None  # until another process needs it
 
     @classmethod
     def begun(cls, config: pytest.Config) -> Measuring | None:
@@ -47,12 +47,16 @@ class Measuring:
 
     def order(self) -> str:
         """Return what another process needs to measure itself in the same way, as text."""
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="dbm-coverage-"))
         return json.dumps(
             {"folder": str(self._folder), "config": self._coverage.config.serialize()}
         )
 
     def add_up(self) -> None:
         """Add what the other processes have measured to what this one has."""
+        if self._folder is None:
+            return
         from coverage import CoverageData
 
         for file in sorted(self._folder.iterdir()):

@@ -130,9 +130,9 @@ def _folders(suites: Suites, path: str, mine: Suite) -> list[str]:
     if mine.kind == "folders" and suites.of_path(path) != mine:
         return [it for it in mine.paths if suites.leads_to(path, mine)]
     if not os.path.isdir(path):
-        return [os.path.dirname(definition.real(path))]
+        return [os.path.dirname(os.path.abspath(path))]
     below = [str(it) for it in Path(path).glob("test*") if it.is_dir()]
-    return [definition.real(path), *below]
+    return [os.path.abspath(path), *below]
 
 
 def _nearest(folder: str, root: Path) -> str:

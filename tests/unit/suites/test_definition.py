@@ -163,3 +163,26 @@ def test_symbolic_links_make_no_difference(root: Path) -> None:
     assert isinstance(suites, Suites)
     assert suites.of_path("tests/unit/test_x.py") == suites.named("unit")
     assert suites.of_path("link/integration/test_x.py") == suites.named("integration")
+
+
+def test_what_is_linked_into_a_suites_folder_belongs_to_it(root: Path) -> None:
+    (root / "elsewhere").mkdir()
+    (root / "elsewhere/test_x.py").touch()
+    (root / "tests/e2e").symlink_to(root / "elsewhere")
+    (root / "tests/unit/test_x.py").symlink_to(root / "elsewhere/test_x.py")
+    suites = parse(["unit: tests/unit", "e2e: tests/e2e"], root)
+
+    unit, e2e = suites.named("unit"), suites.named("e2e")
+    assert [suites.leads_to(it, e2e) for it in (".", "tests", "elsewhere", "a")] == [
+        *(True, True, False, False)
+    ]
+    assert suites.of_path("tests/e2e/test_x.py") == e2e
+    assert suites.of_path("elsewhere/test_x.py") == e2e
+    assert suites.of_path("tests/unit/test_x.py") == unit
+
+
+def test_a_link_to_a_suites_folder_is_that_suite(root: Path) -> None:
+    (root / "tests/unit/all").symlink_to(root / "tests/integration")
+    suites = parse(["unit: tests/unit", "it: tests/integration"], root)
+
+    assert suites.of_path("tests/unit/all/test_x.py") == suites.named("it")
