@@ -9,7 +9,7 @@ import pytest
 from coverage import CoverageData
 
 from tests.plugin.projects import PATIENCE, output
-from tests.plugin.suites import Suites, verdict
+from tests.plugin.suites import Suites
 
 APP = """
 import sys
@@ -177,18 +177,28 @@ def test_a_bound_of_coverage_is_for_the_whole(measured: Suites) -> None:
     assert "Required test coverage of 90% not reached" in output(too_little)
 
 
-def test_what_was_measured_before_a_crash_in_another_suite_stays(measured: Suites) -> None:
-    plugins = ("xdist", "pytest_cov")
-    measured.run("--cov=.", "--cov-branch", plugins=plugins)
-    before = found(measured, ".coverage")
+@pytest.mark.parametrize("how", ["pytest-cov", "coverage run"])
+def test_what_was_measured_before_a_crash_in_another_suite_stays(
+    measured: Suites, how: str
+) -> None:
+    def measure() -> Found:
+        if how == "pytest-cov":
+            measured.run("--cov=.", "--cov-branch", plugins=("xdist", "pytest_cov"))
+        else:
+            command = measured.project.command(server="", plugins=("xdist",))[1:]
+            coverage(measured, "run", "--branch", "--source=.", *command)
+        return found(measured, ".coverage")
+
+    before = measure()
     measured.write(
-        "tests/integration/test_crash.py", "import os\ndef test_crashes(): os._exit(1)\n"
+        "tests/integration/test_crash.py",
+        "import os\nfrom pathlib import Path\n\n"
+        "def test_crashes():\n    Path('crashed').touch()\n    os._exit(1)\n",
     )
 
-    result = measured.run("--cov=.", "--cov-branch", plugins=plugins)
+    after = measure()
 
-    assert verdict(result) == "1 failed, 4 passed"
-    after = found(measured, ".coverage")
+    assert (measured.path / "crashed").exists()
     assert after["tests/unit/test_it.py"] == before["tests/unit/test_it.py"]
     assert after["tests/unit/conftest.py"] == before["tests/unit/conftest.py"]
     assert set(after["app.py"][0]) >= {5, 6}
