@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from pytest_dbmigrate.dsn import Dsn
+from pytest_dbmigrate.servers import guardian
 from tests.plugin.projects import Project, output, sync_env
 from tests.plugin.resuming import Resumer, cached, how, tables
 
@@ -349,6 +350,8 @@ def test_a_kept_server_whose_data_is_gone_is_replaced(resumer: Resumer) -> None:
     resumer.how()
     folder = Path(json.loads(record(resumer).read_text())["folder"])
     os.kill(int((folder / "data/postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+    # its shared memory is told of in that folder only, and other tests look for what is left
+    guardian.end(guardian.Process([], str(folder / "data"), "", {}))
     (folder / "data").rename(folder / "lost")
     assert resumer.how().startswith("rebuilt: the kept server had ended, and could not be started")
 
