@@ -15,7 +15,10 @@ from tests.plugin.projects import Project
 from tests.plugin.suites import Suites
 
 _FOREIGN = (
+    "BUILD_NUMBER",  # as `CI`: pytest's last lines are longer with it
+    "CI",
     "DBMIGRATE_",
+    "PYTEST_ADDOPTS",
     "PYTEST_DISABLE_",
     "PYTEST_PLUGINS",
     "PYTEST_XDIST_",
