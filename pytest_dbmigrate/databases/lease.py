@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from pytest_dbmigrate import clock
+from pytest_dbmigrate import clock, drivers
 from pytest_dbmigrate.databases import names
 from pytest_dbmigrate.databases.control import Control
 from pytest_dbmigrate.dsn import Dsn
@@ -45,8 +45,8 @@ class MigratedDatabase:
 
     @property
     def url(self) -> str:
-        """The SQLAlchemy URL, for psycopg. Its `repr` hides the password."""
-        return self._dsn.url("psycopg")
+        """The SQLAlchemy URL, for psycopg (1.4: psycopg2). Its `repr` hides the password."""
+        return self._dsn.url(drivers.own())
 
     def url_for(self, driver: str) -> str:
         """Return the SQLAlchemy URL for a driver; plain `postgresql://` if it is empty."""
@@ -73,7 +73,7 @@ class MigratedDatabase:
 
     @cached_property
     def engine(self) -> Engine:
-        """A SQLAlchemy engine for psycopg, disposed with the test."""
+        """A SQLAlchemy engine for `url`, disposed with the test."""
         from sqlalchemy import create_engine
 
         return create_engine(self.url)
@@ -89,7 +89,7 @@ class MigratedDatabase:
         from sqlalchemy.ext.asyncio import create_async_engine
         from sqlalchemy.pool import NullPool
 
-        driver = "asyncpg" if find_spec("asyncpg") else "psycopg"
+        driver = "asyncpg" if find_spec("asyncpg") else drivers.own()
         return create_async_engine(self.url_for(driver), poolclass=NullPool)
 
     def close(self) -> None:

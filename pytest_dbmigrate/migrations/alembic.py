@@ -362,8 +362,8 @@ def _answer(connection: Any, question: str) -> Any:
     """Return what the database answers on env.py's connection, which is left as it was."""
     was_in_transaction = connection.in_transaction()
     answer = connection.exec_driver_sql(question).scalar()
-    if not was_in_transaction:
-        connection.rollback()  # else Alembic takes the transaction for env.py's own
+    if not was_in_transaction and (begun := connection.get_transaction()) is not None:
+        begun.rollback()  # else Alembic takes the transaction for env.py's own
     return answer
 
 

@@ -18,7 +18,7 @@ import psycopg
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
-from pytest_dbmigrate import lines
+from pytest_dbmigrate import drivers, lines
 from pytest_dbmigrate.dsn import Dsn
 from pytest_dbmigrate.errors import MigrationError
 from pytest_dbmigrate.migrations import failure, references
@@ -60,7 +60,7 @@ class Step:
                 f"dbmigrate_before names {self.line}, which is no plain function",
                 todo=("name a function that takes a Connection of SQLAlchemy",),
             )
-        engine = create_engine(dsn.url("psycopg"), poolclass=NullPool)
+        engine = create_engine(dsn.url(drivers.own()), poolclass=NullPool)
         with engine.begin() as connection:
             function(connection)
 

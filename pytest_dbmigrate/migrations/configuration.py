@@ -23,13 +23,13 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Engine
 from sqlalchemy.pool import NullPool
 
+from pytest_dbmigrate import drivers
 from pytest_dbmigrate.dsn import Dsn
 from pytest_dbmigrate.errors import MigrationError
 from pytest_dbmigrate.migrations import references
 from pytest_dbmigrate.migrations.source import Source
 
 _PLACEHOLDER = "driver://"  # what `alembic init` writes
-_OWN = "psycopg"  # the driver that is always there, because we need it
 
 
 @dataclass(frozen=True)
@@ -192,16 +192,18 @@ def _driver(config: Config) -> str:
     section = config.config_ini_section
     given = config.file_config.get(section, "sqlalchemy.url", raw=True, fallback="")
     if given.startswith(_PLACEHOLDER) or "://" not in given:
-        return _OWN
+        return drivers.own()
     named = given.partition("://")[0].partition("+")[2]
     usual: str = postgresql.dialect.driver
-    return named or ("" if find_spec(usual) else _OWN)
+    return named or ("" if find_spec(usual) else drivers.own())
 
 
 def _engine(dsn: Dsn, driver: str) -> Engine:
     """Return an engine that is not asynchronous: what is given a connection uses it as it is."""
     engine = create_engine(dsn.url(driver), poolclass=NullPool)
-    return create_engine(dsn.url(_OWN), poolclass=NullPool) if engine.dialect.is_async else engine
+    if engine.dialect.is_async:
+        engine = create_engine(dsn.url(drivers.own()), poolclass=NullPool)
+    return engine
 
 
 @contextmanager
@@ -214,5 +216,5 @@ def _attributes(engine: Engine | None, wanted: Sequence[Sequence[str]]) -> Itera
     with engine.connect() as connection:
         texts["{connection}"] = connection
         yield {name: texts.get(value, value) for name, value in wanted}
-        if connection.in_transaction():  # env.py has left it to whoever gave it the connection
-            connection.commit()
+        if (left := connection.get_transaction()) is not None:  # to whoever gave the connection
+            left.commit()

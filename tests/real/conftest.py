@@ -13,7 +13,7 @@ from pytest_dbmigrate.dsn import Dsn
 ROOT = Path(__file__).resolve().parents[2]
 _TABLE = ROOT / "build/real.txt"
 _ROWS = pytest.StashKey[list[str]]()
-_TITLE = f"{'project':<10} {'revisions':>9} {'differences':>11} {'Alembic':>9} {'ours':>9} ratio"
+_TITLE = f"{'project':<21} {'revisions':>9} {'differences':>11} {'Alembic':>9} {'ours':>9} ratio"
 
 collect_ignore = [str(it.parent) for it in Path(__file__).parent.glob("*/pytest.ini")]
 

@@ -85,11 +85,18 @@ def reference(project: Project, server: Dsn, name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("name", "revisions", "differences"),
-    [("optuna", 10, 4), ("mlflow", 74, 22), ("langflow", 162, 0), ("airflow", 126, 0)],
+    ("name", "pins", "revisions", "differences"),
+    [
+        ("optuna", "requirements.txt", 10, 4),
+        ("optuna", "requirements-sqlalchemy-1.4.txt", 10, 4),
+        ("mlflow", "requirements.txt", 74, 22),
+        ("langflow", "requirements.txt", 162, 0),
+        ("airflow", "requirements.txt", 126, 0),
+    ],
 )
 def test_a_project_is_migrated_by_ini_lines_as_alembic_does_it(
     name: str,
+    pins: str,
     revisions: int,
     differences: int,
     tmp_path: Path,
@@ -99,7 +106,7 @@ def test_a_project_is_migrated_by_ini_lines_as_alembic_does_it(
     rows: list[str],
 ) -> None:
     path = Path(shutil.copytree(HERE / name, tmp_path / name))
-    project = Project(path, environments.project(name, path / "requirements.txt", left), left)
+    project = Project(path, environments.project(name, path / pins, left), left)
 
     theirs = reference(project, server, name)
     said = project.run(
@@ -111,8 +118,9 @@ def test_a_project_is_migrated_by_ini_lines_as_alembic_does_it(
     assert int(applied[1]) == len(theirs["revisions"]) == revisions
     assert sorted(REVISION.findall(said)) == sorted(theirs["revisions"])
     assert int(applied[3] or 0) == len(theirs["differences"]) == differences
+    label = " ".join([name, *pins.removesuffix(".txt").split("-")[1:]])
     alone, ours = theirs["seconds"], float(applied[2])
     rows.append(
-        f"{name:<10} {revisions:>9} {differences:>11} {alone:>7.2f} s {ours:>7.2f} s "
+        f"{label:<21} {revisions:>9} {differences:>11} {alone:>7.2f} s {ours:>7.2f} s "
         f"{ours / alone:.2f}"
     )

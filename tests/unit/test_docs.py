@@ -27,6 +27,7 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 BLOCK = re.compile(r"^ *```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 SETTING = re.compile(r"--(?:no-)?db-[a-z][a-z-]*|\bdbmigrate_[a-z]\w*|\bDBMIGRATE_[A-Z]\w*")
 NO_SETTINGS = {"DBMIGRATE_PG15_BIN", "DBMIGRATE_REAL_CACHE"}  # tox.ini's, and tests/real's
+OLDEST_SQLALCHEMY = ("sqlalchemy", "; python_version < '3.13'")
 REQUIREMENT = re.compile(r"([A-Za-z0-9-]+)(?:\[[a-z,]+\])?>=([\d.]+)(; .*)?")
 
 
@@ -186,5 +187,10 @@ def test_the_lowest_versions_that_are_tried_are_the_lowest_allowed() -> None:
     bounds.pop(
         ("psycopg", "")
     )  # the extra's bound, with a wheel for each Python, is the higher one
+    pinned = pins()
+    pinned.pop(OLDEST_SQLALCHEMY)  # SQLAlchemy 2, as the tests' own projects need it
+    oldest = bounds.pop(OLDEST_SQLALCHEMY)
 
-    assert {key: version.removesuffix(".0") for key, version in pins().items()} == bounds
+    assert {key: version.removesuffix(".0") for key, version in pinned.items()} == bounds
+    real = (ROOT / "tests/real/optuna/requirements-sqlalchemy-1.4.txt").read_text()
+    assert f"sqlalchemy=={oldest}" in real.splitlines()

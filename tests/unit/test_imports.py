@@ -31,6 +31,7 @@ JOINERS = (
 )
 BASE = (
     "clock",
+    "drivers",
     "errors",
     "dsn",
     "lines",
