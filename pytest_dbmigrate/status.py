@@ -18,7 +18,7 @@ from pytest_dbmigrate.lines import BEFORE, label
 from pytest_dbmigrate.migrations import events, migrator, source, state
 from pytest_dbmigrate.migrations.events import Entry
 from pytest_dbmigrate.migrations.state import State
-from pytest_dbmigrate.servers import keep, run
+from pytest_dbmigrate.servers import ending, keep, run
 from pytest_dbmigrate.servers.base import Server
 from pytest_dbmigrate.servers.kept import Kept
 from pytest_dbmigrate.settings import Settings
@@ -76,14 +76,14 @@ def stop(kept: Kept) -> str:
         record = kept.read()
         if record is None:
             return "nothing is kept for this project"
-        users = keep.users(kept)
+        users = ending.users(kept)
         if users:
             raise ServerError(
                 "the kept server is in use",
                 tried=tuple(f"run {user} lives" for user in users),
                 todo=("wait until it has ended, or end it",),
             )
-        said = keep.end(kept, record)
+        said = ending.end(kept, record)
         if said:
             raise ServerError(
                 f"what was kept on the {record.kind} server could not be removed",

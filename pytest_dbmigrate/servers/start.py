@@ -9,7 +9,16 @@ from dataclasses import dataclass
 
 from pytest_dbmigrate.dsn import Dsn
 from pytest_dbmigrate.errors import DbmigrateError, as_record, from_record
-from pytest_dbmigrate.servers import cleaner, docker, embedded, guardian, keep, programs, url
+from pytest_dbmigrate.servers import (
+    cleaner,
+    docker,
+    embedded,
+    ending,
+    guardian,
+    keep,
+    programs,
+    url,
+)
 from pytest_dbmigrate.servers.base import Server
 from pytest_dbmigrate.servers.choose import Choice, choose
 from pytest_dbmigrate.servers.run import Run
@@ -91,7 +100,7 @@ def renewed(settings: Settings, run: Run, why: str, known: str) -> Server:
 
 def _choose(settings: Settings, run: Run) -> Choice:
     if settings.fresh:
-        keep.forgotten(settings, run)
+        ending.forgotten(settings, run)
     run.note("choosing")  # asking Docker, or pulling an image, may take a while
     return choose(settings)
 

@@ -1,0 +1,158 @@
+"""A new server that is to be kept: written down first, so that whatever is begun can be ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pytest_dbmigrate import __version__
+from pytest_dbmigrate.dsn import Dsn
+from pytest_dbmigrate.servers import cleaner, docker, embedded, ending, guardian, programs, url
+from pytest_dbmigrate.servers.base import Server
+from pytest_dbmigrate.servers.choose import Choice, choose
+from pytest_dbmigrate.servers.kept import Kept, Record, boot
+from pytest_dbmigrate.settings import Settings
+
+_ASKED = ("server", "image", "compose_file", "compose_service", "pg_bin")
+_ON_DISK = Path("/var/tmp")  # noqa: S108  # a private folder with a random name is made in it
+
+
+def new(settings: Settings, kept: Kept, before: Record | None = None) -> Server:
+    """Return a new server, of the kind that the settings ask for.
+
+    An embedded one has the address of the one `before` it. Raises `ServerError`.
+    """
+    choice = choose(settings)
+    if choice.kind == "url":
+        return given(settings, kept)
+    record = Record(
+        kind=choice.kind,
+        dsn=Dsn("", 0, "", "", "").as_record(),
+        project=str(settings.root),
+        plugin=__version__,
+        asked=asked(settings),
+        boot=boot(),
+    )
+    if choice.kind == "docker":
+        return _new_container(settings, kept, choice, record)
+    same = before.address if before and before.kind == "embedded" else None
+    dsn, holder = embedded.reserve(same)
+    with holder:
+        server = Server("embedded", dsn, reason=choice.reason)
+        return _new_embedded(settings, kept, server, record)
+
+
+def given(settings: Settings, kept: Kept) -> Server:
+    """Return the server at the configured URL, of which only our databases are kept."""
+    found = url.connect(Dsn.parse(settings.server), settings.timeout)
+    cleaner.write_address(kept.folder, found.dsn, "url", "")
+    record = Record(
+        kind="url",
+        dsn=found.dsn.as_record(),
+        project=str(settings.root),
+        plugin=__version__,
+        asked=asked(settings),
+        down=cleaner.command(kept.folder, kept.key, unless_used=True),
+        is_ready=True,
+    )
+    kept.write(record)
+    return found
+
+
+def asked(settings: Settings) -> dict[str, str]:
+    """Return the settings that a kept server rests on."""
+    return {name: str(getattr(settings, name)) for name in _ASKED}
+
+
+def identity(folder: Path) -> list[Any]:
+    """Return what tells these programs from those that an upgrade puts in their place."""
+    try:
+        info = (folder / "postgres").stat()
+    except OSError:
+        return [str(folder)]
+    return [str(folder), info.st_size, info.st_mtime_ns]
+
+
+def launched(process: guardian.Process, server: Server, seconds: float) -> Server:
+    """Start a server that is nobody's child, and return it once it answers."""
+    started = subprocess.run(
+        [sys.executable, "-I", "-S", guardian.__file__],
+        input=json.dumps(vars(process)),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    pid = int(started.stdout or 0)
+    return embedded.ready(
+        Path(process.log),
+        server,
+        seconds,
+        is_alive=lambda: bool(pid) and guardian.works_in(pid, process.folder),
+    )
+
+
+def _new_container(settings: Settings, kept: Kept, choice: Choice, record: Record) -> Server:
+    assert choice.engine is not None
+    assert choice.service is not None
+    file = kept.folder / "compose.json"
+    record = replace(record, down=docker.work(file, kept.key).commands[0])
+    kept.write(record)
+    try:
+        found = docker.start(
+            choice.service,
+            choice.engine,
+            file,
+            kept.key,
+            settings.timeout,
+            choice.reason,
+            is_kept=True,
+        )
+    except BaseException:
+        ending.end(kept, record)
+        raise
+    kept.write(record.ready(found.dsn))
+    return found
+
+
+def _new_embedded(settings: Settings, kept: Kept, server: Server, record: Record) -> Server:
+    found = programs.find(settings.pg_bin)
+    folder = _place(kept)
+    data = guardian.Process([], str(folder / "data"), str(folder / "log"), {})
+    record = replace(
+        record,
+        dsn=server.dsn.as_record(),
+        programs=identity(found.folder),
+        folder=str(folder),
+        process=vars(data),
+    )
+    kept.write(record)
+    try:
+        place = embedded.prepare(found, folder)
+        embedded.initialize(place, server.dsn)
+        process = embedded.process(place, server.dsn, is_kept=True)
+        record = replace(record, process=vars(process))
+        kept.write(record)
+        server = launched(process, server, settings.timeout)
+    except BaseException:
+        ending.end(kept, record)
+        raise
+    kept.write(record.ready(server.dsn))
+    return server
+
+
+def _place(kept: Kept) -> Path:
+    """Return where an embedded server's folder will be: in memory, if there is room.
+
+    Copying a database on a disk takes ten times as long. Without room it is in the cache;
+    root's cache is closed to the account that the server runs as.
+    """
+    name = f"pytest-dbmigrate-{kept.key}-{secrets.token_hex(8)}"
+    if embedded.has_room_in_memory():
+        return embedded.MEMORY / name
+    return kept.folder / "server" if os.geteuid() != 0 else _ON_DISK / name
