@@ -94,6 +94,10 @@ class Work:
     def _is_checked_later(self) -> bool:
         return self._job["is_checked_later"]
 
+    def _connected(self) -> psycopg.Connection[tuple[Any, ...]]:
+        """Return a connection to the database that is neither env.py's nor the project's."""
+        return psycopg.connect(self._dsn.conninfo(), autocommit=True)
+
     def _log(self, history: Any, environment: str) -> EventLog:
         return EventLog(history, self._job["run"], self._job["build"], environment)
 
@@ -195,12 +199,12 @@ class Work:
 
     def _heads(self, upgrade: alembic.Upgrade) -> tuple[str, ...]:
         """Return what the version table of our database says, whatever env.py did."""
-        with psycopg.connect(self._dsn.conninfo(), autocommit=True) as connection:
+        with self._connected() as connection:
             return _heads(connection, upgrade, *upgrade.version_table)
 
     def _verified(self, upgrade: alembic.Upgrade) -> tuple[str, ...]:
         """Return the heads; raises `MigrationError` if they are not where they should be."""
-        with psycopg.connect(self._dsn.conninfo(), autocommit=True) as connection:
+        with self._connected() as connection:
             for (table, schema), reached in upgrade.reached.items():
                 found = _heads(connection, upgrade, table, schema)
                 if {*found} != reached:
@@ -212,11 +216,11 @@ class Work:
         if self._job["others"] is None:
             return None
         facts = (self._job["configured"] or {}).get("tables", {})
-        with psycopg.connect(self._dsn.conninfo(), autocommit=True) as connection:
+        with self._connected() as connection:
             return tables.Made(facts, tables.every(connection))
 
     def _tables(self, upgrade: alembic.Upgrade, events: EventLog, made: tables.Made) -> Tables:
-        with psycopg.connect(self._dsn.conninfo(), autocommit=True) as connection:
+        with self._connected() as connection:
             facts = made.ended(tables.every(connection))
         if self._sources:
             events.tables(facts)
