@@ -236,14 +236,16 @@ def _merge_junit(config: pytest.Config, folder: Path) -> None:
     path = getattr(config.option, "xmlpath", None)
     if not path:
         return
-    from xml.etree import ElementTree as ET
+    from junitparser import JUnitXml
 
-    merged = ET.Element("testsuites", name="pytest tests")
+    merged = JUnitXml("pytest tests")
     for file in sorted(folder.glob("*.xml"), key=lambda it: it.stat().st_mtime):
-        merged.extend(ET.parse(file).getroot())  # noqa: S314  # pytest wrote it
+        for suite in JUnitXml.fromfile(str(file)):
+            # with its own time, which adding would lose
+            merged.append(suite)  # type: ignore[no-untyped-call]
     target = Path(os.path.expandvars(path)).expanduser()
     target.parent.mkdir(parents=True, exist_ok=True)
-    ET.ElementTree(merged).write(target, encoding="utf-8", xml_declaration=True)
+    merged.write(str(target))
 
 
 @contextlib.contextmanager
