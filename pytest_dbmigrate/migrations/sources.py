@@ -131,7 +131,7 @@ def _prefixes(name: str) -> list[str]:
 def _modules() -> dict[str, str]:
     """Return the files of the project's modules that are imported by now, by their names."""
     found = {name: getattr(module, "__file__", None) for name, module in [*sys.modules.items()]}
-    files = {name: _real(file) for name, file in found.items() if file}
+    files = {name: _real(file) for name, file in found.items() if file and not _is_pythons(file)}
     return {
         name: file for name, file in files.items() if file.endswith(".py") and _is_first_party(file)
     }
@@ -140,6 +140,18 @@ def _modules() -> dict[str, str]:
 @cache
 def _real(path: str) -> str:
     return os.path.realpath(path)
+
+
+@cache
+def _is_pythons(path: str) -> bool:
+    """Whether Python's own library has a module, be it as a link, as Debian's sitecustomize is."""
+    return os.path.realpath(Path(path).parent) in _library()
+
+
+@cache
+def _library() -> frozenset[str]:
+    paths = sysconfig.get_paths()
+    return frozenset(os.path.realpath(paths[name]) for name in ("stdlib", "platstdlib"))
 
 
 @cache

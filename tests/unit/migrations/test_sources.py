@@ -107,6 +107,20 @@ def test_a_module_that_only_others_import_does_not_belong_to_the_script(root: Pa
     assert names(root, said(root, f"import other; {RUN}")) == ["0001.py", "helpers.py"]
 
 
+def test_a_module_that_pythons_own_library_links_to_is_not_the_projects(root: Path) -> None:
+    library = root.parent / "library"
+    library.mkdir()
+    write(root, {"0001.py": "import helpers, linked\n", "helpers.py": "", "../linked.py": ""})
+    (library / "linked.py").symlink_to("../linked.py")
+    with_library = (
+        "import sysconfig; paths = sysconfig.get_paths(); "
+        f"sysconfig.get_paths = lambda: {{**paths, 'stdlib': {str(library)!r}}}; "
+        f"sys.path.append({str(library)!r}); {RUN}"
+    )
+
+    assert names(root, said(root, with_library)) == ["0001.py", "helpers.py"]
+
+
 def test_a_module_that_was_not_imported_in_the_end_does_not_belong_to_the_script(
     root: Path,
 ) -> None:
