@@ -7,6 +7,7 @@ three things: what failed, what was tried, what to do.
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -180,16 +181,21 @@ class DriftError(DbmigrateError):
 def mark_position(statement: str, position: int, context: int = 3) -> list[str]:
     """Return the statement's lines with a caret under `position` (from 1; 0 for none).
 
-    A long statement is cut to `context` lines either side of the place.
+    A long statement is cut to `context` lines either side of the place. The margin that a
+    script has left of all lines, and blank lines at the end, are left out.
     """
     lines = statement.expandtabs(4).strip("\n").splitlines()
     if not position or len(statement) < position:
-        return lines[:24] + (["..."] if len(lines) > 24 else [])
+        return _dedented(lines[:24]) + (["..."] if len(lines) > 24 else [])
     head = statement[: position - 1].expandtabs(4).lstrip("\n")
     row, column = head.count("\n"), len(head) - (head.rfind("\n") + 1)
     first, last = max(0, row - context), min(len(lines), row + context + 1)
     shown = [*lines[first : row + 1], " " * column + "^", *lines[row + 1 : last]]
-    return ["..."] * (first > 0) + shown + ["..."] * (last < len(lines))
+    return ["..."] * (first > 0) + _dedented(shown) + ["..."] * (last < len(lines))
+
+
+def _dedented(lines: list[str]) -> list[str]:
+    return textwrap.dedent("\n".join(lines)).rstrip().splitlines()
 
 
 def as_record(error: DbmigrateError) -> dict[str, Any]:

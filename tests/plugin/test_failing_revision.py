@@ -56,14 +56,13 @@ def broken_sql(project: Project, driver: str) -> Path:
 def test_broken_sql_is_shown_with_its_file_line_and_position(project: Project, driver: str) -> None:
     file = broken_sql(project, driver)
 
-    assert [line.rstrip() for line in explained(project)] == [
+    assert explained(project) == [
         "revision 0002 failed",
         f"  file: migrations/versions/0002.py:{line_of(file, 'op.execute(') + 1}",
-        "  sql:         update item",
-        "                  set name = nam || '!'",
-        "                             ^",
-        "                where id > 0",
-        "",
+        "  sql: update item",
+        "          set name = nam || '!'",
+        "                     ^",
+        "        where id > 0",
         '  server: column "nam" does not exist',
         '  hint: Perhaps you meant to reference the column "item.name".',
         "  left applied: up to 0001; 2 revisions are not applied",

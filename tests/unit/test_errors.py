@@ -181,3 +181,13 @@ def test_a_long_statement_without_a_position_is_cut_after_24_lines() -> None:
 
 def test_a_position_past_the_end_of_the_statement_is_not_marked() -> None:
     assert mark_position("select (", 9) == ["select ("]
+
+
+def test_the_margin_of_a_statement_within_a_script_is_left_out() -> None:
+    statement = "\n        select 1\n          fromm item\n        "
+    assert mark_position(statement, statement.index("item") + 1) == [
+        "select 1",
+        "  fromm item",
+        "        ^",
+    ]
+    assert mark_position(statement, 0) == ["select 1", "  fromm item"]

@@ -38,9 +38,9 @@ def test_broken_sql_is_shown_with_its_place_and_its_position(driven_project: Pro
     assert explained(driven_project, ("0001",)) == [
         "revision 0002 failed",
         "  file: migrations/versions/0002_change.py:11",
-        "  sql:         alter table item",
-        "               add x nosuch",
-        "                     ^",
+        "  sql: alter table item",
+        "       add x nosuch",
+        "             ^",
         '  server: type "nosuch" does not exist',
         "  left applied: up to 0001; 1 revision is not applied",
         MEND,
