@@ -85,7 +85,12 @@ class Suites:
 
 def verdict(result: pytest.RunResult) -> str:
     """Return the last line without rulers and seconds: `1 failed, 2 passed`."""
-    return re.sub(r" in [\d.]+s( \([\d:]+\))?$", "", result.outlines[-1].strip("= "))
+    return counts(result.outlines[-1])
+
+
+def counts(line: str) -> str:
+    """Return a run's last line without rulers and seconds."""
+    return re.sub(r" in [\d.]+s( \([\d:]+\))?$", "", line.strip("= "))
 
 
 def outcomes(result: pytest.RunResult) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 from coverage import CoverageData
 
 from tests.plugin.projects import PATIENCE, output
-from tests.plugin.suites import Suites
+from tests.plugin.suites import Suites, counts, verdict
 
 APP = """
 import sys
@@ -56,14 +56,15 @@ def measured(suites: Suites) -> Suites:
     return suites
 
 
-def coverage(suites: Suites, *arguments: str) -> None:
-    """Run coverage's own command."""
+def coverage(suites: Suites, *arguments: str) -> str:
+    """Run coverage's own command; return what it prints."""
     done = subprocess.run(
         [sys.executable, "-m", "coverage", *arguments],
         cwd=suites.path, capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     print(done.stdout, done.stderr)
     assert done.returncode in (0, 1)
+    return done.stdout
 
 
 def found(suites: Suites, name: str, *, contexts: bool = False) -> Found:
@@ -181,24 +182,21 @@ def test_a_bound_of_coverage_is_for_the_whole(measured: Suites) -> None:
 def test_what_was_measured_before_a_crash_in_another_suite_stays(
     measured: Suites, how: str
 ) -> None:
-    def measure() -> Found:
+    def measure() -> str:
         if how == "pytest-cov":
-            measured.run("--cov=.", "--cov-branch", plugins=("xdist", "pytest_cov"))
-        else:
-            command = measured.project.command(server="", plugins=("xdist",))[1:]
-            coverage(measured, "run", "--branch", "--source=.", *command)
-        return found(measured, ".coverage")
+            return verdict(measured.run("--cov=.", "--cov-branch", plugins=("xdist", "pytest_cov")))
+        command = measured.project.command(server="", plugins=("xdist",))[1:]
+        said = coverage(measured, "run", "--branch", "--source=.", *command)
+        return counts(said.splitlines()[-1])
 
-    before = measure()
+    measure()
+    before = found(measured, ".coverage")
     measured.write(
-        "tests/integration/test_crash.py",
-        "import os\nfrom pathlib import Path\n\n"
-        "def test_crashes():\n    Path('crashed').touch()\n    os._exit(1)\n",
+        "tests/integration/test_crash.py", "import os\ndef test_crashes(): os._exit(1)\n"
     )
 
-    after = measure()
-
-    assert (measured.path / "crashed").exists()
+    assert measure() == "1 failed, 4 passed"
+    after = found(measured, ".coverage")
     assert after["tests/unit/test_it.py"] == before["tests/unit/test_it.py"]
     assert after["tests/unit/conftest.py"] == before["tests/unit/conftest.py"]
     assert set(after["app.py"][0]) >= {5, 6}

@@ -158,12 +158,17 @@ def test_a_message_that_is_explained_is_one_of_the_plugins(message: str) -> None
     assert [part for part in message.split("...") if part.strip() not in code] == []
 
 
+def requirements(*extras: str) -> list[str]:
+    """Return the requirements of some of the package's extras; its own are those of ""."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    known = {"": project["dependencies"], **project["optional-dependencies"]}
+    return [line for extra in extras for line in known[extra]]
+
+
 def lower_bounds() -> dict[tuple[str, str], str]:
     """Return the lower bound of each requirement of the package and its extras, by marker."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"]
     found: dict[tuple[str, str], str] = {}
-    for line in [*project["dependencies"], *extras["embedded"], *extras["xdist"]]:
+    for line in requirements("", "embedded", "xdist"):
         match = REQUIREMENT.fullmatch(line)
         assert match is not None, line
         found[match[1], match[3] or ""] = match[2]
@@ -188,9 +193,10 @@ def test_the_lowest_versions_that_are_tried_are_the_lowest_allowed() -> None:
         ("psycopg", "")
     )  # the extra's bound, with a wheel for each Python, is the higher one
     pinned = pins()
-    pinned.pop(OLDEST_SQLALCHEMY)  # SQLAlchemy 2, as the tests' own projects need it
     oldest = bounds.pop(OLDEST_SQLALCHEMY)
+    needed = pinned.pop(OLDEST_SQLALCHEMY)  # by the tests' own projects
 
+    assert f"sqlalchemy[asyncio]>={needed}" in requirements("test")
     assert {key: version.removesuffix(".0") for key, version in pinned.items()} == bounds
     real = (ROOT / "tests/real/optuna/requirements-sqlalchemy-1.4.txt").read_text()
     assert f"sqlalchemy=={oldest}" in real.splitlines()
