@@ -165,6 +165,6 @@ def _is_first_party(path: str) -> bool:
 @cache
 def _foreign() -> tuple[str, ...]:
     paths = sysconfig.get_paths()
-    folders = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib", "scripts")]
+    folders = [paths[name] for name in ("purelib", "platlib", "scripts")]
     own = Path(__file__).parent.parent
-    return tuple(os.path.realpath(folder) for folder in [*folders, str(own)])
+    return (*_library(), *(os.path.realpath(folder) for folder in [*folders, str(own)]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 from pytest_dbmigrate import clock
 from pytest_dbmigrate.dsn import Dsn, Secret
 from pytest_dbmigrate.errors import ServerError
-from pytest_dbmigrate.servers import compose, guardian
+from pytest_dbmigrate.servers import commands, compose, guardian
 from pytest_dbmigrate.servers.base import Server, wait_until_ready
 from pytest_dbmigrate.servers.engine import Engine
 
@@ -82,7 +81,7 @@ def _is_running(file: Path, owner: str) -> Callable[[], bool]:
     def ask() -> bool:
         nonlocal next_look, running
         if clock.now() > next_look:
-            done = _ask(_command(file, owner, "ps", "--quiet", "--status", "running"))
+            done = commands.run(_command(file, owner, "ps", "--quiet", "--status", "running"))
             running = bool(done.stdout.strip())
             next_look = clock.now() + _LOOK_SECONDS
         return running
@@ -94,17 +93,11 @@ def _log_of(file: Path, owner: str) -> Callable[[], str]:
     command = _command(
         file, owner, "logs", "--no-color", "--no-log-prefix", "--tail", str(_LOG_LINES)
     )
-    return lambda: _ask(command).stdout
+    return lambda: commands.run(command).stdout
 
 
 def _command(file: Path, owner: str, *arguments: str) -> list[str]:
     return ["docker", "compose", "-f", str(file), "-p", project_name(owner), *arguments]
-
-
-def _ask(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
 
 
 def _last_lines(error: Exception) -> list[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import re
 import secrets
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -188,3 +190,21 @@ def has_room_in_memory() -> bool:
 
 def _tail(text: str) -> str:
     return "\n".join(text.rstrip().splitlines()[-_LOG_LINES:])
+
+
+def launched(process: guardian.Process, server: Server, seconds: float) -> Server:
+    """Start a server that is nobody's child, and return it once it answers."""
+    started = subprocess.run(
+        [sys.executable, "-I", "-S", guardian.__file__],
+        input=json.dumps(vars(process)),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    pid = int(started.stdout or 0)
+    return ready(
+        Path(process.log),
+        server,
+        seconds,
+        is_alive=lambda: bool(pid) and guardian.works_in(pid, process.folder),
+    )

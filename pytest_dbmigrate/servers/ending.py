@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pytest_dbmigrate import clock
 from pytest_dbmigrate.errors import ServerError
-from pytest_dbmigrate.servers import guardian
+from pytest_dbmigrate.servers import commands, guardian
 from pytest_dbmigrate.servers.kept import Kept, Record
 from pytest_dbmigrate.servers.run import Run
 from pytest_dbmigrate.settings import Settings
@@ -77,14 +77,7 @@ def need_no_other(kept: Kept, run: Run, what: str) -> None:
 
 def _run(command: list[str]) -> str:
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_COMMAND_SECONDS,
-            check=False,
-        )
+        done = commands.run(command, _COMMAND_SECONDS)
     except (OSError, subprocess.SubprocessError) as error:
         return str(error)
     return done.stderr.strip() or "it failed" if done.returncode else ""

@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from pytest_dbmigrate.errors import ServerError
+from pytest_dbmigrate.servers import commands
 
 ANSWER_SECONDS = 1.0
 _PULL_SECONDS = 300.0
@@ -37,7 +38,7 @@ def find(seconds: float = ANSWER_SECONDS) -> Engine:
     if not shutil.which("docker"):
         raise ServerError("there is no docker command", todo=_advice())
     try:
-        said = _run(["docker", "version", "--format", "{{.Server.Version}}"], seconds)
+        said = commands.run(["docker", "version", "--format", "{{.Server.Version}}"], seconds)
     except subprocess.TimeoutExpired:
         raise ServerError(
             f"no Docker engine answered within {seconds:g} s", tried=(_where(),), todo=_advice()
@@ -46,7 +47,7 @@ def find(seconds: float = ANSWER_SECONDS) -> Engine:
         raise ServerError(
             "no Docker engine answered", tried=(_where(), *_last_line(said.stderr)), todo=_advice()
         )
-    if _run(["docker", "compose", "version"], 10).returncode:
+    if commands.run(["docker", "compose", "version"], 10).returncode:
         raise ServerError(
             "docker has no compose plugin",
             tried=("docker compose version",),
@@ -57,10 +58,10 @@ def find(seconds: float = ANSWER_SECONDS) -> Engine:
 
 def need_image(image: str) -> None:
     """Make sure that the engine has the image; raises `ServerError` if it cannot be pulled."""
-    if _run(["docker", "image", "inspect", image], 30).returncode == 0:
+    if commands.run(["docker", "image", "inspect", image], 30).returncode == 0:
         return
     try:
-        pulled = _run(["docker", "pull", "--quiet", image], _PULL_SECONDS)
+        pulled = commands.run(["docker", "pull", "--quiet", image], _PULL_SECONDS)
     except subprocess.TimeoutExpired:
         said: tuple[str, ...] = (f"no end after {_PULL_SECONDS:g} s",)
     else:
@@ -78,7 +79,9 @@ def _endpoint() -> str:
     configured = os.environ.get("DOCKER_HOST", "").strip()
     if configured:
         return configured
-    said = _run(["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"], 10)
+    said = commands.run(
+        ["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"], 10
+    )
     return said.stdout.strip()
 
 
@@ -98,17 +101,6 @@ def _where() -> str:
 
 def _advice() -> tuple[str, ...]:
     return ("start Docker, or use --db-server=embedded or a postgresql:// URL",)
-
-
-def _run(command: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        check=False,
-    )
 
 
 def _last_line(text: str) -> tuple[str, ...]:

