@@ -175,23 +175,6 @@ def ready(log: Path, server: Server, seconds: float, is_alive: Callable[[], bool
     return wait_until_ready(server, seconds, is_alive, tail)
 
 
-def _roomy() -> Path:
-    """Return a folder in memory if there is room in it, else the one for temporary files."""
-    return MEMORY if has_room_in_memory() else Path(tempfile.gettempdir())
-
-
-def has_room_in_memory() -> bool:
-    """Whether a data folder can be in memory: it is there, open to us, and has a GiB free."""
-    try:
-        return os.access(MEMORY, os.W_OK | os.X_OK) and shutil.disk_usage(MEMORY).free >= _ROOM
-    except OSError:
-        return False
-
-
-def _tail(text: str) -> str:
-    return "\n".join(text.rstrip().splitlines()[-_LOG_LINES:])
-
-
 def launched(process: guardian.Process, server: Server, seconds: float) -> Server:
     """Start a server that is nobody's child, and return it once it answers."""
     started = subprocess.run(
@@ -208,3 +191,20 @@ def launched(process: guardian.Process, server: Server, seconds: float) -> Serve
         seconds,
         is_alive=lambda: bool(pid) and guardian.works_in(pid, process.folder),
     )
+
+
+def _roomy() -> Path:
+    """Return a folder in memory if there is room in it, else the one for temporary files."""
+    return MEMORY if has_room_in_memory() else Path(tempfile.gettempdir())
+
+
+def has_room_in_memory() -> bool:
+    """Whether a data folder can be in memory: it is there, open to us, and has a GiB free."""
+    try:
+        return os.access(MEMORY, os.W_OK | os.X_OK) and shutil.disk_usage(MEMORY).free >= _ROOM
+    except OSError:
+        return False
+
+
+def _tail(text: str) -> str:
+    return "\n".join(text.rstrip().splitlines()[-_LOG_LINES:])
