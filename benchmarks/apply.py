@@ -13,11 +13,11 @@ import psycopg
 from psycopg import sql
 
 from benchmarks import project, timing
-from pytest_dbmigrate.databases import home, names
-from pytest_dbmigrate.dsn import Dsn
-from pytest_dbmigrate.migrations import events, source
+from pytest_dbmigrate.addresses.dsn import Dsn
+from pytest_dbmigrate.databases import control_tables, names
+from pytest_dbmigrate.migrations import environments, events
 from pytest_dbmigrate.migrations.messages import Job, Message
-from pytest_dbmigrate.migrations.migrator import Child
+from pytest_dbmigrate.migrations.process import Child
 from pytest_dbmigrate.session import Session
 
 REVISIONS = 200
@@ -59,7 +59,7 @@ class Bench:
     def apply(self, *, check: bool) -> float:
         """Return the seconds of our apply: the start of the child, its events, its end."""
         self._renew()
-        (found,) = source.find((), (self.folder,))
+        (found,) = environments.find((), (self.folder,))
         job: Job = {
             "environ": {"DATABASE_URL": self.url},
             "dsn": self.dsn.as_record(),
@@ -109,7 +109,7 @@ def main() -> None:
         project.write(folder, REVISIONS)
         with project.session(folder) as session:
             server = session.server()
-            home.create(server.dsn, session.run.id, events.TABLE)
+            control_tables.create(server.dsn, session.run.id, events.TABLE)
             bench = Bench(folder, session, server.dsn)
             times = timing.in_turns(
                 {

@@ -12,7 +12,7 @@ from psycopg import sql
 from sqlalchemy import MetaData, create_engine
 
 from benchmarks import project, timing
-from pytest_dbmigrate.dsn import Dsn
+from pytest_dbmigrate.addresses.dsn import Dsn
 from pytest_dbmigrate.session import Session
 
 REVISIONS = 80  # 20 tables

@@ -6,10 +6,10 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from pytest_dbmigrate.resolution import resolve
-from pytest_dbmigrate.servers import run
+from pytest_dbmigrate.runs import run
 from pytest_dbmigrate.session import Session
-from pytest_dbmigrate.settings import Settings
+from pytest_dbmigrate.settings.resolution import resolve
+from pytest_dbmigrate.settings.values import Settings
 
 _INI = """\
 [alembic]

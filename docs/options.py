@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from pytest_dbmigrate.plugin.options import ACTIONS
-from pytest_dbmigrate.specs import SPECS, Spec
+from pytest_dbmigrate.settings.specs import SPECS, Spec
 
 PAGE = Path(__file__).with_name("options.md")
 _HEAD = """\
 # Options
 
-<!-- Written by `make docs-options` from pytest_dbmigrate/specs.py: change it there. -->
+<!-- Written by `make docs-options` from pytest_dbmigrate/settings/specs.py: change it there. -->
 
 Each setting has three spellings, and the first of these that says something wins: the
 option on the command line, the environment variable, the key in pytest's ini file

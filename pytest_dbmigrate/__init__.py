@@ -8,26 +8,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from pytest_dbmigrate.databases.lease import MigratedDatabase
-    from pytest_dbmigrate.dsn import Dsn
-    from pytest_dbmigrate.errors import DbmigrateError
-    from pytest_dbmigrate.servers.base import Server
+from pytest_dbmigrate.version import __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from pytest_dbmigrate.addresses.dsn import Dsn
+    from pytest_dbmigrate.databases.lease import MigratedDatabase
+    from pytest_dbmigrate.errors import DbmigrateError
+    from pytest_dbmigrate.servers.server import Server
+
 __all__ = ["DbmigrateError", "Dsn", "MigratedDatabase", "Server", "__version__"]
 
-_HOMES = {
+_LAZY = {
     "DbmigrateError": "pytest_dbmigrate.errors",
-    "Dsn": "pytest_dbmigrate.dsn",
+    "Dsn": "pytest_dbmigrate.addresses.dsn",
     "MigratedDatabase": "pytest_dbmigrate.databases.lease",
-    "Server": "pytest_dbmigrate.servers.base",
+    "Server": "pytest_dbmigrate.servers.server",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_LAZY[name]), name)

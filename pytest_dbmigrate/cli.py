@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 
 from pytest_dbmigrate.errors import DbmigrateError
-from pytest_dbmigrate.servers import kept, run
+from pytest_dbmigrate.runs import run
+from pytest_dbmigrate.servers.kept import record
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,8 +19,8 @@ def main(arguments: list[str] | None = None) -> int:
             return _stop()
         for folder, project in run.kept():
             print(f"{folder.name}  {project}")
-        for found, record in kept.every():
-            print(f"{found.key}  {record.project}  ({record.kind}, resumed)")
+        for found, one in record.every():
+            print(f"{found.key}  {one.project}  ({one.kind}, resumed)")
     except DbmigrateError as error:
         print(error)
         return 1
@@ -28,18 +29,18 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _stop() -> int:
     """End what is kept of all projects; what is in use stays, and is named."""
-    ended = [True] * len(run.end_kept(None)) + [_ends(*found) for found in [*kept.every()]]
+    ended = [True] * len(run.end_kept(None)) + [_ends(*found) for found in [*record.every()]]
     number = ended.count(True)
     print(f"ended {number} kept server{'' if number == 1 else 's'}")
     return int(not all(ended))
 
 
-def _ends(found: kept.Kept, record: kept.Record) -> bool:
+def _ends(found: record.Kept, known: record.Record) -> bool:
     from pytest_dbmigrate import status
 
     try:
         status.stop(found)
     except DbmigrateError as error:
-        print(f"{found.key}  {record.project}: {error}")
+        print(f"{found.key}  {known.project}: {error}")
         return False
     return True

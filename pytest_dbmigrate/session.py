@@ -15,25 +15,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_dbmigrate.dsn import Dsn
+from pytest_dbmigrate.addresses.dsn import Dsn
 from pytest_dbmigrate.errors import (
     BrokenServerError,
     DatabaseError,
     DbmigrateError,
     as_record,
 )
-from pytest_dbmigrate.servers import start
-from pytest_dbmigrate.servers.base import Server
-from pytest_dbmigrate.servers.kept import Kept, key
-from pytest_dbmigrate.servers.run import Run
-from pytest_dbmigrate.settings import Settings
+from pytest_dbmigrate.runs.run import Run
+from pytest_dbmigrate.servers import startup
+from pytest_dbmigrate.servers.kept.record import Kept, key
+from pytest_dbmigrate.servers.server import Server
+from pytest_dbmigrate.settings.values import Settings
 
 if TYPE_CHECKING:
     from pytest_dbmigrate.databases.control import Control, Holder
     from pytest_dbmigrate.databases.lease import Lease, MigratedDatabase
     from pytest_dbmigrate.databases.pools import Pools
-    from pytest_dbmigrate.migrations.migrator import Child
-    from pytest_dbmigrate.migrations.source import Source
+    from pytest_dbmigrate.migrations.environments import Source
+    from pytest_dbmigrate.migrations.process import Child
 
 CONTROL = "control"
 _CHILD = "child"
@@ -64,7 +64,7 @@ class Session:
         self._folders = folders
         self._opened: _Opened | None = None
         self._failure: DbmigrateError | None = None
-        self._address: start.Address | None = None
+        self._address: startup.Address | None = None
         self._server: Server | None = None
         self._shared: MigratedDatabase | None = None
         self._process = os.getpid()
@@ -78,14 +78,14 @@ class Session:
         """
         from pytest_dbmigrate.databases import names
 
-        self._address = self._address or start.settle(self.settings, self.run)
+        self._address = self._address or startup.settle(self.settings, self.run)
         return self._address.dsn.at(names.lease(self.run.id, self.worker))
 
     def server(self) -> Server:
         """Return the run's server, started if need be. Raises `ServerError`."""
         if self._server is None:
             with self._failing_for_good():
-                self._server = start.server(self.settings, self.run)
+                self._server = startup.server(self.settings, self.run)
         return self._server
 
     def prepare(self) -> tuple[Lease, Pools]:
@@ -184,10 +184,10 @@ class Session:
 
     def _leave(self, control: Control) -> None:
         """Drop what this run has on the kept server, so that its guardian need not."""
-        from pytest_dbmigrate.databases import runs
+        from pytest_dbmigrate.databases import guests
 
         with contextlib.suppress(DatabaseError):
-            if runs.leave(control, self.run.id):
+            if guests.leave(control, self.run.id):
                 self.run.owes_nothing()
 
     def _is_forked(self) -> bool:
@@ -208,9 +208,9 @@ class Session:
             raise
 
     def _open(self) -> _Opened:
-        from pytest_dbmigrate.migrations import source
+        from pytest_dbmigrate.migrations import environments
 
-        found = source.find(self.settings.alembic, self._folders)
+        found = environments.find(self.settings.alembic, self._folders)
         child = _Ahead(found)
         if self._needs_child() and self.run.claim(_CHILD):
             child.start()
@@ -221,7 +221,7 @@ class Session:
                 raise
             said = (error.tried or (error.what,))[-1]
             why = error.reason or f"the kept server could not be used: {said}"
-            self._server = start.renewed(self.settings, self.run, why, CONTROL)
+            self._server = startup.renewed(self.settings, self.run, why, CONTROL)
             return self._open_on(self._server, found, child)
         finally:
             child.close()
@@ -231,17 +231,17 @@ class Session:
         return not (self.settings.resume and Kept.of(self.settings.root).read())
 
     def _open_on(self, server: Server, found: tuple[Source, ...], child: _Ahead) -> _Opened:
-        from pytest_dbmigrate.build import Builder
-        from pytest_dbmigrate.databases import template
         from pytest_dbmigrate.databases.control import Control
         from pytest_dbmigrate.databases.lease import Lease
+        from pytest_dbmigrate.template import outcome
+        from pytest_dbmigrate.template.builder import Builder
 
-        replaced = self.run.read(start.REPLACED) or ""
+        replaced = self.run.read(startup.REPLACED) or ""
         replaced = self._need_control(server) or replaced
         control = Control(server.dsn, self.run.id, durable=server.durable, home=self._home)
         try:
             builder = Builder(self.settings, self.run, server, control, found, child.take, replaced)
-            sealed, _ = template.ensure(
+            sealed, _ = outcome.ensure(
                 control, builder.make, self.settings.wait, self._tell_waiting
             )
             from pytest_dbmigrate.databases.pools import Pools
@@ -262,21 +262,21 @@ class Session:
 
     def _need_control(self, server: Server) -> str:
         """Make the control database if it is not there; return why an older one is gone."""
-        from pytest_dbmigrate import __version__
-        from pytest_dbmigrate.databases import home, sweep
+        from pytest_dbmigrate.databases import control_tables, sweep
         from pytest_dbmigrate.migrations import events
+        from pytest_dbmigrate.version import __version__
 
         with self.run.only_one(CONTROL):
             known = self.run.read(CONTROL)
             if known is not None:
                 return str(known)
             reason = ""
-            before = home.version(server.dsn, self._home) if self.settings.resume else ""
+            before = control_tables.version(server.dsn, self._home) if self.settings.resume else ""
             if before not in ("", __version__):
                 reason = f"it was kept by pytest-dbmigrate {before}"
                 sweep.sweep(server.dsn, self._home)
             if before != __version__:
-                home.create(server.dsn, self._home, events.TABLE)
+                control_tables.create(server.dsn, self._home, events.TABLE)
             self.run.write(CONTROL, reason)
             return reason
 
@@ -290,13 +290,13 @@ class _Ahead:
 
     def start(self) -> None:
         """Start one for each environment, to import what it needs while the server comes up."""
-        from pytest_dbmigrate.migrations.migrator import Child
+        from pytest_dbmigrate.migrations.process import Child
 
         self._children = {one: Child(one.folder) for one in self._sources}
 
     def take(self, source: Source) -> Child:
         """Return an environment's child; the caller closes it, and the next call starts another."""
-        from pytest_dbmigrate.migrations.migrator import Child
+        from pytest_dbmigrate.migrations.process import Child
 
         return self._children.pop(source, None) or Child(source.folder)
 

@@ -8,20 +8,22 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from pytest_dbmigrate import __version__, candidates
-from pytest_dbmigrate.databases import builds, home, names
+from pytest_dbmigrate.addresses.dsn import Dsn
+from pytest_dbmigrate.databases import builds, control_tables, names
 from pytest_dbmigrate.databases.builds import Build
 from pytest_dbmigrate.databases.connection import connect
-from pytest_dbmigrate.dsn import Dsn
 from pytest_dbmigrate.errors import DatabaseError, ServerError
-from pytest_dbmigrate.lines import BEFORE, label
-from pytest_dbmigrate.migrations import events, migrator, source, state
+from pytest_dbmigrate.migrations import environments, events, process, revision_states
 from pytest_dbmigrate.migrations.events import Entry
-from pytest_dbmigrate.migrations.state import State
-from pytest_dbmigrate.servers import ending, keep, run
-from pytest_dbmigrate.servers.base import Server
-from pytest_dbmigrate.servers.kept import Kept
-from pytest_dbmigrate.settings import Settings
+from pytest_dbmigrate.migrations.revision_states import State
+from pytest_dbmigrate.migrations.steps import BEFORE, label
+from pytest_dbmigrate.runs import run
+from pytest_dbmigrate.servers.kept import removal, reuse
+from pytest_dbmigrate.servers.kept.record import Kept
+from pytest_dbmigrate.servers.server import Server
+from pytest_dbmigrate.settings.values import Settings
+from pytest_dbmigrate.template import candidates
+from pytest_dbmigrate.version import __version__
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,12 @@ def lines(settings: Settings, folders: tuple[Path, ...]) -> tuple[str, list[Line
     record = Kept.of(settings.root).read()
     if record is None:
         return "nothing is kept for this project", _joined(known, {})
-    server = keep.look(settings)
+    server = reuse.look(settings)
     if server is None:
         where = "the kept server has ended; a run with --db-resume starts it again, or replaces it"
         return where, []
     project = Kept.of(settings.root).key
-    kept_by = home.version(server.dsn, project)
+    kept_by = control_tables.version(server.dsn, project)
     if kept_by not in ("", __version__):
         return f"{server}, kept by pytest-dbmigrate {kept_by}: the next run begins anew", []
     found = _of_latest(server, project) if kept_by else {}
@@ -76,14 +78,14 @@ def stop(kept: Kept) -> str:
         record = kept.read()
         if record is None:
             return "nothing is kept for this project"
-        users = ending.users(kept)
+        users = removal.users(kept)
         if users:
             raise ServerError(
                 "the kept server is in use",
                 tried=tuple(f"run {user} lives" for user in users),
                 todo=("wait until it has ended, or end it",),
             )
-        said = ending.end(kept, record)
+        said = removal.end(kept, record)
         if said:
             raise ServerError(
                 f"what was kept on the {record.kind} server could not be removed",
@@ -98,10 +100,10 @@ def stop(kept: Kept) -> str:
 
 def _scripts(settings: Settings, folders: tuple[Path, ...]) -> list[Line]:
     """Return what there is to be applied, in its order, all of it pending."""
-    found = source.find(settings.alembic, folders)
+    found = environments.find(settings.alembic, folders)
     steps = [Line(label(step), "", "pending", environment=BEFORE) for step in settings.before]
-    for one, name in zip(found, source.names(found), strict=True):
-        with contextlib.closing(migrator.Child(one.folder)) as child:
+    for one, name in zip(found, environments.names(found), strict=True):
+        with contextlib.closing(process.Child(one.folder)) as child:
             known = child.scripts(one.as_record(), str(settings.root), settings.within)
         steps += [Line(it["revision"], it["doc"], "pending", environment=name) for it in known]
     return steps
@@ -128,13 +130,15 @@ def _of(build: Build, history: events.Connection, dsn: Dsn) -> dict[Key, Line]:
         if name in configured:
             with contextlib.suppress(DatabaseError):  # it is just being made, or gone
                 scratch = dsn.at(names.scratch(build.id))
-                applied = state.applied(own, candidates.version_table(scratch, configured[name]))
+                applied = revision_states.applied(
+                    own, candidates.version_table(scratch, configured[name])
+                )
         found |= _folded(own, applied, owned=owned)
     return found
 
 
 def _folded(entries: list[Entry], applied: list[str] | None, *, owned: bool) -> dict[Key, Line]:
-    folded = state.fold(entries, applied=applied, owner_lives=owned)
+    folded = revision_states.fold(entries, applied=applied, owner_lives=owned)
     told = [(it.state, it.entry) for it in folded.values() if it.entry is not None]
     return {
         (entry.environment, entry.event.revision): Line(

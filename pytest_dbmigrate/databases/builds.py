@@ -10,10 +10,10 @@ from typing import Any
 from psycopg.types.json import Json
 
 from pytest_dbmigrate import locks
+from pytest_dbmigrate.addresses.dsn import Dsn
 from pytest_dbmigrate.databases import cluster, names
 from pytest_dbmigrate.databases.connection import Connection
 from pytest_dbmigrate.databases.control import Control
-from pytest_dbmigrate.dsn import Dsn
 
 MOST_TEMPLATES = 8  # of one project; the one that was used longest ago goes first
 

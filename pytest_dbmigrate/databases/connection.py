@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 import psycopg
 from psycopg import sql
 
+from pytest_dbmigrate.addresses.dsn import Dsn
 from pytest_dbmigrate.databases import names
-from pytest_dbmigrate.dsn import Dsn
 from pytest_dbmigrate.errors import BrokenServerError, DatabaseError
 
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]

@@ -20,6 +20,7 @@ from psycopg import sql
 from psycopg.types.json import Json
 
 from pytest_dbmigrate import clock, locks
+from pytest_dbmigrate.addresses.dsn import Dsn
 from pytest_dbmigrate.databases import names
 from pytest_dbmigrate.databases.connection import (
     Connection,
@@ -30,7 +31,6 @@ from pytest_dbmigrate.databases.connection import (
     drop,
     refused,
 )
-from pytest_dbmigrate.dsn import Dsn
 from pytest_dbmigrate.errors import BusyError, DatabaseError
 
 Role = Literal["control", "build", "template", "lease", "kept"]

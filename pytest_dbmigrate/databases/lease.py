@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from pytest_dbmigrate import clock, drivers
+from pytest_dbmigrate import clock
+from pytest_dbmigrate.addresses.dsn import Dsn, default_driver
 from pytest_dbmigrate.databases import names
 from pytest_dbmigrate.databases.control import Control
-from pytest_dbmigrate.dsn import Dsn
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -46,7 +46,7 @@ class MigratedDatabase:
     @property
     def url(self) -> str:
         """The SQLAlchemy URL, for psycopg (1.4: psycopg2). Its `repr` hides the password."""
-        return self._dsn.url(drivers.own())
+        return self._dsn.url(default_driver())
 
     def url_for(self, driver: str) -> str:
         """Return the SQLAlchemy URL for a driver; plain `postgresql://` if it is empty."""
@@ -89,7 +89,7 @@ class MigratedDatabase:
         from sqlalchemy.ext.asyncio import create_async_engine
         from sqlalchemy.pool import NullPool
 
-        driver = "asyncpg" if find_spec("asyncpg") else drivers.own()
+        driver = "asyncpg" if find_spec("asyncpg") else default_driver()
         return create_async_engine(self.url_for(driver), poolclass=NullPool)
 
     def close(self) -> None:

@@ -14,9 +14,9 @@ from typing import Any
 import psycopg
 
 from pytest_dbmigrate import clock, locks
+from pytest_dbmigrate.addresses.dsn import Dsn
 from pytest_dbmigrate.databases import names
 from pytest_dbmigrate.databases.connection import Connection, connect, drop
-from pytest_dbmigrate.dsn import Dsn
 from pytest_dbmigrate.errors import DatabaseError
 
 _ADDRESS = "address.json"

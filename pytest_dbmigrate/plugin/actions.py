@@ -29,7 +29,7 @@ def act(action: str, config: pytest.Config) -> int:
 
 def _stop(state: State, terminal: Any) -> None:
     from pytest_dbmigrate import status
-    from pytest_dbmigrate.servers.kept import Kept
+    from pytest_dbmigrate.servers.kept.record import Kept
 
     terminal.line(f"dbmigrate: {status.stop(Kept.of(state.settings.root))}")
 

@@ -12,7 +12,7 @@ from pytest_dbmigrate.plugin.state import STATE
 
 if TYPE_CHECKING:
     from pytest_dbmigrate.databases.lease import MigratedDatabase
-    from pytest_dbmigrate.servers.base import Server
+    from pytest_dbmigrate.servers.server import Server
 
 T = TypeVar("T")
 

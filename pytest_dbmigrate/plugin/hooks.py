@@ -25,9 +25,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     state = _state_of(early_config)
     state.is_early = True
     if state.has_suites:
-        from pytest_dbmigrate.plugin.suites import start
+        from pytest_dbmigrate.plugin.suites import setup
 
-        start.begin(state)
+        setup.begin(state)
     state.set_environ()
     try:
         return (yield)
@@ -35,9 +35,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
         if state.suite and state.is_worker and type(error).__name__ == "ConftestImportFailure":
             return None  # the collection reports it, and the other suites run on
         if state.has_session:
-            from pytest_dbmigrate.plugin import secrecy
+            from pytest_dbmigrate.plugin import redaction
 
-            secrecy.redact_error(error, state.session().passwords())
+            redaction.redact_error(error, state.session().passwords())
         raise
 
 
@@ -60,7 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Say which settings are not defaults, and where they came from."""
-    from pytest_dbmigrate import __version__
+    from pytest_dbmigrate.version import __version__
 
     changed = config.stash[STATE].settings.changed()
     return ["dbmigrate: " + ", ".join([__version__, *changed])]

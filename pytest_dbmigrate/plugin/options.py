@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from pytest_dbmigrate.resolution import resolve
-from pytest_dbmigrate.settings import Settings
-from pytest_dbmigrate.specs import SPECS, Spec
+from pytest_dbmigrate.settings.resolution import resolve
+from pytest_dbmigrate.settings.specs import SPECS, Spec
+from pytest_dbmigrate.settings.values import Settings
 
 ACTIONS = {
     "status": "print the state of each revision in what is kept of this project, and exit",
@@ -82,9 +82,9 @@ def read(config: pytest.Config) -> Settings:
 def _look_at_baseline(settings: Settings) -> None:
     """Raise `SettingError` for a file that could not be read when it is needed."""
     if settings.baseline and settings.check != "off":
-        from pytest_dbmigrate.schema import accepted
+        from pytest_dbmigrate.schema import baseline_file
 
-        accepted.look(Path(settings.baseline), is_to_be_written=settings.accept_drift)
+        baseline_file.look(Path(settings.baseline), is_to_be_written=settings.accept_drift)
 
 
 def _ini_keys(config: pytest.Config) -> list[str]:

@@ -15,10 +15,10 @@ import pytest
 from pytest_dbmigrate.plugin import options
 
 if TYPE_CHECKING:
-    from pytest_dbmigrate.dsn import Dsn
-    from pytest_dbmigrate.plugin.handing import Handed
-    from pytest_dbmigrate.plugin.report import Narrator
-    from pytest_dbmigrate.servers.run import Run
+    from pytest_dbmigrate.addresses.dsn import Dsn
+    from pytest_dbmigrate.addresses.files import Handed
+    from pytest_dbmigrate.plugin.narrator import Narrator
+    from pytest_dbmigrate.runs.run import Run
     from pytest_dbmigrate.session import Session
 
 RUN_VARIABLE = "DBMIGRATE_RUN"
@@ -85,7 +85,7 @@ class State:
     @cached_property
     def narrator(self) -> Narrator:
         """Tells the run's journal on the terminal."""
-        from pytest_dbmigrate.plugin.report import Narrator
+        from pytest_dbmigrate.plugin.narrator import Narrator
 
         shows, is_captured = not self.is_worker, not self.is_controller
         accepts = self.settings.accept_drift
@@ -121,7 +121,7 @@ class State:
     def run(self) -> Run:
         """Return the run this process is part of; it begins with the first call."""
         if self._run is None:
-            from pytest_dbmigrate.servers import run
+            from pytest_dbmigrate.runs import run
 
             self._process = os.getpid()
             if self.run_folder is None:
@@ -154,7 +154,7 @@ class State:
         has_names = self.settings.env or self.settings.env_file
         if not has_names or self._environ or self._handed:
             return
-        from pytest_dbmigrate.dsn import Dsn
+        from pytest_dbmigrate.addresses.dsn import Dsn
         from pytest_dbmigrate.errors import DbmigrateError
 
         nowhere = Dsn("127.0.0.1", 1, "postgres", "", "dbmigrate_no_database")
@@ -167,7 +167,7 @@ class State:
     def _hand_files(self, dsn: Dsn) -> dict[str, str]:
         if not self.settings.env_file:
             return {}
-        from pytest_dbmigrate.plugin.handing import Handed
+        from pytest_dbmigrate.addresses.files import Handed
 
         place = None if self.is_inert else (self.session().run.folder, self._worker)
         alone = not (self.is_worker or self.is_controller)

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import psycopg
 
+from pytest_dbmigrate.addresses.dsn import Dsn
 from pytest_dbmigrate.databases.control import Control
-from pytest_dbmigrate.dsn import Dsn
 from pytest_dbmigrate.errors import DbmigrateError, MigrationError
 from tests.conformance.templates import ensure
 

@@ -21,17 +21,18 @@ from typing import Any
 import psycopg
 import pytest
 
-from pytest_dbmigrate.databases import home, sweep
+from pytest_dbmigrate.addresses.dsn import Dsn, Secret
+from pytest_dbmigrate.databases import control_tables, sweep
 from pytest_dbmigrate.databases.connection import connect
 from pytest_dbmigrate.databases.control import Control
-from pytest_dbmigrate.dsn import Dsn, Secret
 from pytest_dbmigrate.migrations import events
-from pytest_dbmigrate.resolution import resolve
-from pytest_dbmigrate.servers import programs, start
-from pytest_dbmigrate.servers.account import account
-from pytest_dbmigrate.servers.base import Server, as_arguments
-from pytest_dbmigrate.servers.run import Run
-from pytest_dbmigrate.settings import Settings
+from pytest_dbmigrate.runs.run import Run
+from pytest_dbmigrate.servers import startup
+from pytest_dbmigrate.servers.embedded import programs
+from pytest_dbmigrate.servers.embedded.account import account
+from pytest_dbmigrate.servers.server import Server, as_arguments
+from pytest_dbmigrate.settings.resolution import resolve
+from pytest_dbmigrate.settings.values import Settings
 from tests.conformance.kinds import (
     COMPOSE_FILE,
     DEBIAN,
@@ -163,7 +164,7 @@ def started(kind: str, settings: Settings, _all_started: dict[str, Started]) -> 
     if kind not in _all_started:
         run = Run.start("conformance")
         try:
-            _all_started[kind] = Started(run, start.server(settings, run))
+            _all_started[kind] = Started(run, startup.server(settings, run))
         except BaseException:
             run.finish()
             raise
@@ -180,7 +181,7 @@ def server(started: Started) -> Server:
 def run_id(server: Server) -> Iterator[str]:
     """The id of a run that has a control database on the shared server."""
     name = secrets.token_hex(4)
-    home.create(server.dsn, name, events.TABLE)
+    control_tables.create(server.dsn, name, events.TABLE)
     yield name
     sweep.sweep(server.dsn, name)
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from pytest_dbmigrate.addresses.dsn import Dsn
 from pytest_dbmigrate.databases.connection import connect
-from pytest_dbmigrate.dsn import Dsn
-from pytest_dbmigrate.servers.base import Server
-from pytest_dbmigrate.servers.run import Run
-from pytest_dbmigrate.specs import DEFAULT_IMAGE
+from pytest_dbmigrate.runs.run import Run
+from pytest_dbmigrate.servers.server import Server
+from pytest_dbmigrate.settings.specs import DEFAULT_IMAGE
 
 IMAGE = os.environ.get("DBMIGRATE_IMAGE", DEFAULT_IMAGE)
 COMPOSE_FILE = Path(__file__).parents[2] / "examples/issuers/compose.yaml"

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import psycopg
 
-from pytest_dbmigrate.databases import home
+from pytest_dbmigrate.addresses.dsn import Dsn
+from pytest_dbmigrate.databases import control_tables
 from pytest_dbmigrate.databases.control import Control
 from pytest_dbmigrate.databases.lease import Lease
-from pytest_dbmigrate.dsn import Dsn
-from pytest_dbmigrate.resolution import resolve
-from pytest_dbmigrate.servers import start
-from pytest_dbmigrate.servers.run import Run
+from pytest_dbmigrate.runs.run import Run
+from pytest_dbmigrate.servers import startup
+from pytest_dbmigrate.settings.resolution import resolve
 from tests.conformance.templates import ensure
 
 
@@ -29,8 +29,8 @@ def build(dsn: Dsn) -> dict[str, object]:
 
 told = json.loads(sys.stdin.readline())
 run = Run.start("conformance")
-server = start.server(resolve(Path.cwd(), told["options"], {}, {}), run)
-home.create(server.dsn, run.id)
+server = startup.server(resolve(Path.cwd(), told["options"], {}, {}), run)
+control_tables.create(server.dsn, run.id)
 connected = Control(server.dsn, run.id, durable=server.durable)
 sealed, _ = ensure(connected, run.id, build)
 lease = Lease(connected, run.id, "main", sealed)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pytest_dbmigrate.databases import builds, template
+from pytest_dbmigrate.addresses.dsn import Dsn
+from pytest_dbmigrate.databases import builds
 from pytest_dbmigrate.databases.control import Control
-from pytest_dbmigrate.dsn import Dsn
 from pytest_dbmigrate.errors import DbmigrateError
+from pytest_dbmigrate.template import outcome
 
 
 def ensure(
@@ -26,4 +27,4 @@ def ensure(
         builds.seal(control, run_id, facts)
         return run_id, facts
 
-    return template.ensure(control, make)
+    return outcome.ensure(control, make)

@@ -14,11 +14,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from pytest_dbmigrate.addresses.dsn import Dsn
 from pytest_dbmigrate.databases import names
 from pytest_dbmigrate.databases.control import Control
 from pytest_dbmigrate.databases.lease import Lease
-from pytest_dbmigrate.dsn import Dsn
-from pytest_dbmigrate.servers.base import Server
+from pytest_dbmigrate.servers.server import Server
 from tests.conformance.templates import ensure
 
 BUILDER = str(Path(__file__).with_name("builder.py"))

@@ -10,14 +10,14 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from pytest_dbmigrate.databases import home, names, sweep
+from pytest_dbmigrate.addresses.dsn import Dsn
+from pytest_dbmigrate.databases import control_tables, names, sweep
 from pytest_dbmigrate.databases.connection import Connection, connect, drop
 from pytest_dbmigrate.databases.control import Control
 from pytest_dbmigrate.databases.lease import MOST_KEPT, Lease, MigratedDatabase
 from pytest_dbmigrate.databases.pools import Pools
-from pytest_dbmigrate.dsn import Dsn
 from pytest_dbmigrate.errors import DatabaseError
-from pytest_dbmigrate.servers.base import Server
+from pytest_dbmigrate.servers.server import Server
 from tests.conformance.kinds import Plain
 from tests.conformance.templates import ensure
 
@@ -271,7 +271,7 @@ def test_what_another_run_has_registered_is_not_dropped(
 ) -> None:
     connected.close()
     other = f"{int(run_id, 16) ^ 1:08x}"
-    home.create(server.dsn, other)
+    control_tables.create(server.dsn, other)
     sweep.sweep(server.dsn, run_id)
     assert list(databases(server, other)) == [names.control(other)]
     sweep.sweep(server.dsn, other)

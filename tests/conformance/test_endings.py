@@ -12,9 +12,10 @@ import pytest
 
 from pytest_dbmigrate.databases.connection import connect, drop
 from pytest_dbmigrate.errors import ServerError
-from pytest_dbmigrate.resolution import resolve
-from pytest_dbmigrate.servers import guardian, run, start
-from pytest_dbmigrate.servers.run import Run
+from pytest_dbmigrate.runs import guardian, run
+from pytest_dbmigrate.runs.run import Run
+from pytest_dbmigrate.servers import startup
+from pytest_dbmigrate.settings.resolution import resolve
 from tests.conformance.kinds import Owner, Plain
 
 StartOwner = Callable[..., Owner]
@@ -125,7 +126,7 @@ def test_a_role_without_createdb_is_one_clear_error(plain: Plain, new_run: Run) 
     url = plain.role.url().replace("tester", "reader")
     settings = resolve(new_run.folder, {"server": str(url)}, {}, {})
     with pytest.raises(ServerError) as refused:
-        start.server(settings, new_run)
+        startup.server(settings, new_run)
     version = plain_version(plain)
     assert str(refused.value).splitlines() == [
         f"role reader may not create databases on {version}",

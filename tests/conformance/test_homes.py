@@ -17,18 +17,18 @@ from typing import Any
 import psycopg
 import pytest
 
-from pytest_dbmigrate import __version__
-from pytest_dbmigrate.databases import builds, home, names, runs, sweep
+from pytest_dbmigrate.databases import builds, control_tables, guests, names, sweep
 from pytest_dbmigrate.databases.connection import connect
 from pytest_dbmigrate.databases.control import Control, Holder
 from pytest_dbmigrate.errors import BusyError
 from pytest_dbmigrate.migrations import events
-from pytest_dbmigrate.servers.base import Server
+from pytest_dbmigrate.servers.server import Server
+from pytest_dbmigrate.version import __version__
 
 GUEST = """
 import json, sys
 from pytest_dbmigrate.databases.control import Control
-from pytest_dbmigrate.dsn import Dsn
+from pytest_dbmigrate.addresses.dsn import Dsn
 
 told = json.loads(sys.stdin.readline())
 control = Control(Dsn.from_record(told["dsn"]), told["run"], durable=True, home=told["home"])
@@ -46,8 +46,8 @@ sys.stdin.readline()
 """
 MAKER = """
 import json, sys
-from pytest_dbmigrate.databases import home
-from pytest_dbmigrate.dsn import Dsn
+from pytest_dbmigrate.databases import control_tables
+from pytest_dbmigrate.addresses.dsn import Dsn
 from pytest_dbmigrate.errors import BusyError, DatabaseError
 from pytest_dbmigrate.migrations import events
 
@@ -55,7 +55,7 @@ dsn = Dsn.from_record(json.loads(sys.stdin.readline()))
 print(json.dumps("ready"), flush=True)
 for line in sys.stdin:
     try:
-        home.create(dsn, json.loads(line), events.TABLE)
+        control_tables.create(dsn, json.loads(line), events.TABLE)
         print(json.dumps("made"), flush=True)
     except DatabaseError as error:
         print(json.dumps(str(error)), flush=True)
@@ -157,9 +157,9 @@ def test_a_run_lives_as_long_as_a_process_of_it_is_connected(
     control: Control, start_guest: StartGuest, eventually: Eventually
 ) -> None:
     guest = start_guest()
-    assert runs.is_alive(control, guest.run)
+    assert guests.is_alive(control, guest.run)
     guest.kill()
-    eventually(lambda: not runs.is_alive(control, guest.run))
+    eventually(lambda: not guests.is_alive(control, guest.run))
 
 
 def test_a_run_lives_as_long_as_one_of_two_processes_does(
@@ -168,23 +168,23 @@ def test_a_run_lives_as_long_as_one_of_two_processes_does(
     guest = start_guest()
     worker = Control(server.dsn, guest.run, durable=True, home=run_id)
     guest.kill()
-    assert runs.is_alive(control, guest.run)
+    assert guests.is_alive(control, guest.run)
     worker.close()
-    eventually(lambda: not runs.is_alive(control, guest.run))
+    eventually(lambda: not guests.is_alive(control, guest.run))
 
 
 def test_a_run_that_nobody_has_heard_of_does_not_live(control: Control) -> None:
-    assert not runs.is_alive(control, "0a1b2c3d")
-    assert not runs.is_alive(control, "ffffffff")
+    assert not guests.is_alive(control, "0a1b2c3d")
+    assert not guests.is_alive(control, "ffffffff")
 
 
 def test_to_ask_whether_a_run_lives_keeps_it_from_nothing(
     server: Server, control: Control, run_id: str
 ) -> None:
     late = secrets.token_hex(4)
-    assert not runs.is_alive(control, late)
+    assert not guests.is_alive(control, late)
     joined = Control(server.dsn, late, durable=True, home=run_id)
-    assert runs.is_alive(control, late)
+    assert guests.is_alive(control, late)
     joined.close()
 
 
@@ -193,12 +193,12 @@ def test_a_run_of_another_home_is_not_seen(
 ) -> None:
     guest = start_guest()
     elsewhere = secrets.token_hex(4)
-    home.create(server.dsn, elsewhere)
+    control_tables.create(server.dsn, elsewhere)
     other = Control(server.dsn, elsewhere, durable=True)
-    assert not runs.is_alive(other, guest.run)
+    assert not guests.is_alive(other, guest.run)
     other.close()
     assert sweep.sweep(server.dsn, elsewhere)
-    assert runs.is_alive(control, guest.run)
+    assert guests.is_alive(control, guest.run)
 
 
 def test_every_run_of_a_home_is_written_down_with_its_process(
@@ -218,10 +218,10 @@ def test_what_a_dead_run_had_for_its_tests_is_dropped(
     guest = start_guest()
     assert guest.lease in databases(server)
     guest.kill()
-    eventually(lambda: runs.sweep_dead(control, [own]) == [guest.run])
+    eventually(lambda: guests.sweep_dead(control, [own]) == [guest.run])
     assert guest.lease not in databases(server)
     assert (registered(control), known_runs(control)) == (set(), {own})
-    assert runs.sweep_dead(control, [own]) == []
+    assert guests.sweep_dead(control, [own]) == []
 
 
 def test_nothing_of_a_living_run_is_dropped(
@@ -229,7 +229,7 @@ def test_nothing_of_a_living_run_is_dropped(
 ) -> None:
     living, dead = start_guest(), start_guest()
     dead.kill()
-    eventually(lambda: runs.sweep_dead(control, [own]) == [dead.run])
+    eventually(lambda: guests.sweep_dead(control, [own]) == [dead.run])
     assert {living.lease, dead.lease} & databases(server) == {living.lease}
     assert registered(control) == {(living.lease, "lease", living.run)}
     assert known_runs(control) == {own, living.run}
@@ -239,7 +239,7 @@ def test_a_run_does_not_sweep_itself(server: Server, control: Control, own: str)
     lease = names.lease(own, "main")
     control.register(lease, "lease")
     control.create(lease, "lease")
-    assert runs.sweep_dead(control, [own]) == []
+    assert guests.sweep_dead(control, [own]) == []
     assert lease in databases(server)
 
 
@@ -250,7 +250,7 @@ def test_what_a_dead_run_has_built_stays(
     its = Control(server.dsn, dead, durable=server.durable, home=run_id)
     build = new_build(its, dead)
     its.close()
-    eventually(lambda: runs.sweep_dead(control, [own]) == [dead])
+    eventually(lambda: guests.sweep_dead(control, [own]) == [dead])
     assert names.template(build) in databases(server)
     assert [(it.id, it.run) for it in builds.every(control)] == [(build, dead)]
 
@@ -264,7 +264,7 @@ def test_what_a_dead_run_has_kept_to_be_looked_at_stays(
     its.register(kept, "kept")
     its.create(kept, "kept")
     its.close()
-    eventually(lambda: runs.sweep_dead(control, [own]) == [dead])
+    eventually(lambda: guests.sweep_dead(control, [own]) == [dead])
     assert kept in databases(server)
     assert registered(control) == {(kept, "kept", dead)}
     assert dead in known_runs(control)
@@ -277,7 +277,7 @@ def test_a_run_that_leaves_takes_its_tests_databases_and_its_rows_with_it(
     control.register(lease, "lease")
     control.create(lease, "lease")
     control.record({"build": "0a1b2c3d"})
-    assert runs.leave(control, own)
+    assert guests.leave(control, own)
     assert lease not in databases(server)
     assert (registered(control), known_runs(control), control.outcome()) == (set(), set(), None)
 
@@ -285,7 +285,7 @@ def test_a_run_that_leaves_takes_its_tests_databases_and_its_rows_with_it(
 def test_a_run_that_has_kept_something_says_so_when_it_leaves(control: Control, own: str) -> None:
     control.register(names.kept(own, "main", 0, "test_it"), "kept")
     control.record({"build": "0a1b2c3d"})
-    assert not runs.leave(control, own)
+    assert not guests.leave(control, own)
     assert (known_runs(control), control.outcome()) == ({own}, {"build": "0a1b2c3d"})
 
 
@@ -398,7 +398,7 @@ def test_two_processes_use_the_same_template(
     build = new_build(control, own)
     first, second = start_guest(uses=build), start_guest(uses=build)
     first.kill()
-    eventually(lambda: not runs.is_alive(control, first.run))
+    eventually(lambda: not guests.is_alive(control, first.run))
     assert builds.is_in_use(control, build)
     second.kill()
     eventually(lambda: not builds.is_in_use(control, build))
@@ -519,7 +519,7 @@ def test_the_sweep_of_a_home_drops_all(
 
 def test_the_sweep_of_one_home_leaves_the_others(server: Server, control: Control) -> None:
     other = secrets.token_hex(4)
-    home.create(server.dsn, other)
+    control_tables.create(server.dsn, other)
     assert sweep.sweep(server.dsn, other)
     assert sweep.sweep(server.dsn, other)
     assert control.one("select 1") == 1
@@ -615,7 +615,7 @@ def test_two_homes_do_not_wait_for_each_other(
 ) -> None:
     start_guest(builds=True)
     other = secrets.token_hex(4)
-    home.create(server.dsn, other)
+    control_tables.create(server.dsn, other)
     elsewhere = Control(server.dsn, other, durable=server.durable)
     with elsewhere.building(0.2):
         pass
@@ -650,7 +650,7 @@ def test_a_home_that_several_processes_make_at_once_is_made_once(
             print(json.dumps(word), file=process.stdin, flush=True)
         said = [process.stdout and json.loads(process.stdout.readline()) for process in makers]
         assert said == ["ready" if word != name else "made"] * 4
-    assert home.version(server.dsn, name) == __version__
+    assert control_tables.version(server.dsn, name) == __version__
     made = Control(server.dsn, name, durable=server.durable)
     query = "select name, role, run from database"
     assert made.execute(query).fetchall() == [(names.control(name), "control", name)]
@@ -662,7 +662,7 @@ def test_a_home_that_several_processes_make_at_once_is_made_once(
 def test_a_home_that_is_there_is_left_as_it_is(
     server: Server, control: Control, own: str, run_id: str
 ) -> None:
-    home.create(server.dsn, run_id, events.TABLE)
+    control_tables.create(server.dsn, run_id, events.TABLE)
     assert known_runs(control) == {own}
     row = control.execute("select name, role, run from database").fetchall()
     assert row == [(names.control(run_id), "control", run_id)]
@@ -671,14 +671,14 @@ def test_a_home_that_is_there_is_left_as_it_is(
 def test_a_home_knows_the_version_that_has_made_it(
     server: Server, control: Control, run_id: str
 ) -> None:
-    assert home.version(server.dsn, run_id) == __version__
+    assert control_tables.version(server.dsn, run_id) == __version__
     control.execute("update plugin set version = '0.0.1'")
-    home.create(server.dsn, run_id, events.TABLE)
-    assert home.version(server.dsn, run_id) == "0.0.1"
+    control_tables.create(server.dsn, run_id, events.TABLE)
+    assert control_tables.version(server.dsn, run_id) == "0.0.1"
 
 
 def test_a_home_that_is_not_there_has_no_version(server: Server) -> None:
-    assert home.version(server.dsn, secrets.token_hex(4)) == ""
+    assert control_tables.version(server.dsn, secrets.token_hex(4)) == ""
 
 
 @pytest.mark.parametrize("change", ["delete from plugin", "drop table plugin"])
@@ -686,4 +686,4 @@ def test_a_home_that_does_not_say_is_of_another_version(
     change: str, server: Server, control: Control, run_id: str
 ) -> None:
     control.execute(change)
-    assert home.version(server.dsn, run_id) == "another version"
+    assert control_tables.version(server.dsn, run_id) == "another version"

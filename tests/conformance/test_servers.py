@@ -13,14 +13,15 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pytest_dbmigrate.dsn import Secret
+from pytest_dbmigrate.addresses.dsn import Secret
 from pytest_dbmigrate.errors import ServerError
-from pytest_dbmigrate.resolution import resolve
-from pytest_dbmigrate.servers import embedded, programs, start
-from pytest_dbmigrate.servers.account import account
-from pytest_dbmigrate.servers.base import THROW_AWAY, Server
-from pytest_dbmigrate.servers.run import Run
-from pytest_dbmigrate.settings import Settings
+from pytest_dbmigrate.runs.run import Run
+from pytest_dbmigrate.servers import startup
+from pytest_dbmigrate.servers.embedded import instance, programs
+from pytest_dbmigrate.servers.embedded.account import account
+from pytest_dbmigrate.servers.server import THROW_AWAY, Server
+from pytest_dbmigrate.settings.resolution import resolve
+from pytest_dbmigrate.settings.values import Settings
 from tests.conformance.kinds import DOCKER, EMBEDDED, OWNED, Started, docker
 
 
@@ -60,7 +61,7 @@ def test_no_password_is_refused(server: Server) -> None:
 def test_the_embedded_servers_socket_needs_the_password_as_well(
     started: Started, server: Server
 ) -> None:
-    folder = embedded.place_for(started.run.id)
+    folder = instance.place_for(started.run.id)
     wrong = replace(server.dsn, host=str(folder), password=Secret("wrong"))
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(wrong.conninfo())
@@ -104,17 +105,17 @@ def test_a_server_that_is_not_ours_is_seen_to_be_durable(server: Server) -> None
 def test_two_runs_have_different_servers_and_different_passwords(
     server: Server, settings: Settings, new_run: Run
 ) -> None:
-    other = start.server(settings, new_run)
+    other = startup.server(settings, new_run)
     assert (other.dsn.port, other.dsn.password) != (server.dsn.port, server.dsn.password)
     assert other.dsn.password != server.dsn.password
 
 
 @pytest.mark.parametrize("kind", [*EMBEDDED, "url"], indirect=True)
 def test_the_settled_address_is_that_of_the_later_server(settings: Settings, new_run: Run) -> None:
-    address = start.settle(settings, new_run)
+    address = startup.settle(settings, new_run)
     with address.holder or contextlib.nullcontext():
-        assert new_run.read(start.SERVER) is None  # nothing was started yet
-        assert start.server(settings, new_run).dsn == address.dsn
+        assert new_run.read(startup.SERVER) is None  # nothing was started yet
+        assert startup.server(settings, new_run).dsn == address.dsn
 
 
 @pytest.mark.parametrize("kind", EMBEDDED, indirect=True)
@@ -132,10 +133,10 @@ def test_a_folder_in_which_no_socket_can_be_is_one_for_the_embedded_server(
     who.own(tmp := Path(tempfile.mkdtemp(dir=temporary_files)))
     found = programs.find(settings.pg_bin).reachable_by(who, tmp)
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    monkeypatch.setattr(embedded, "MEMORY", folder / "none")  # as where there is no /dev/shm
+    monkeypatch.setattr(instance, "MEMORY", folder / "none")  # as where there is no /dev/shm
     run = Run.start("conformance")
     try:
-        server = start.server(replace(settings, pg_bin=str(found.folder)), run)
+        server = startup.server(replace(settings, pg_bin=str(found.folder)), run)
         assert [path.name for path in folder.iterdir() if path.name.endswith(run.id)] != []
         assert shown(server, "unix_socket_directories") == {"unix_socket_directories": ""}
     finally:
@@ -145,17 +146,17 @@ def test_a_folder_in_which_no_socket_can_be_is_one_for_the_embedded_server(
 
 @pytest.mark.parametrize("kind", DOCKER, indirect=True)
 def test_docker_has_to_start_to_settle_its_address(settings: Settings, new_run: Run) -> None:
-    address = start.settle(settings, new_run)
-    assert new_run.read(start.SERVER) is not None
-    assert start.server(settings, new_run).dsn == address.dsn
+    address = startup.settle(settings, new_run)
+    assert new_run.read(startup.SERVER) is not None
+    assert startup.server(settings, new_run).dsn == address.dsn
 
 
 def test_each_process_of_a_run_gets_the_same_server(
     started: Started, settings: Settings, server: Server
 ) -> None:
     joined = Run.join(str(started.run.folder))
-    assert start.server(settings, joined) == server
-    assert start.settle(settings, joined).dsn == server.dsn
+    assert startup.server(settings, joined) == server
+    assert startup.settle(settings, joined).dsn == server.dsn
     beginnings = [note for note in joined.notes()[0] if note["kind"] == "starting"]
     assert len(beginnings) == 1
 
@@ -181,7 +182,7 @@ def test_the_password_is_in_no_processs_command_line(
 
 @pytest.mark.parametrize("kind", EMBEDDED, indirect=True)
 def test_the_embedded_servers_folder_is_closed_to_others(started: Started) -> None:
-    folder = embedded.place_for(started.run.id)
+    folder = instance.place_for(started.run.id)
     assert {folder.stat().st_mode & 0o777, (folder / "data").stat().st_mode & 0o777} == {0o700}
 
 
@@ -241,7 +242,7 @@ def test_a_container_that_ends_is_explained_with_the_end_of_its_log(
     )
     settings = resolve(tmp_path, {"server": "docker", "compose_file": str(file)}, {}, {})
     with pytest.raises(ServerError) as raised:
-        start.server(settings, new_run)
+        startup.server(settings, new_run)
     assert raised.value.what == "the docker server does not accept queries"
     assert 'unrecognized configuration parameter "nosuch"' in raised.value.log
 
@@ -254,7 +255,7 @@ def test_a_container_that_cannot_be_made_is_explained_with_what_compose_said(
     file.write_text("services: {db: {image: '${POSTGRES_IMAGE}', entrypoint: [/no/such/program]}}")
     settings = resolve(tmp_path, {"server": "docker", "compose_file": str(file)}, {}, {})
     with pytest.raises(ServerError) as raised:
-        start.server(settings, new_run)
+        startup.server(settings, new_run)
     assert raised.value.what == "Docker Compose could not start the server"
     assert "/no/such/program" in str(raised.value)
 
@@ -264,7 +265,7 @@ def test_a_start_that_failed_is_not_tried_again(new_run: Run, tmp_path: Path) ->
     said = []
     for run in (new_run, Run.join(str(new_run.folder))):
         with pytest.raises(ServerError) as raised:
-            start.server(settings, run)
+            startup.server(settings, run)
         said.append(str(raised.value))
     assert said[0] == said[1]
     assert said[0].splitlines()[0] == f"{tmp_path} has no programs of PostgreSQL 15 or newer"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_dbmigrate.resolution import resolve
-from pytest_dbmigrate.servers import start
-from pytest_dbmigrate.servers.run import Run
+from pytest_dbmigrate.runs.run import Run
+from pytest_dbmigrate.servers import startup
+from pytest_dbmigrate.settings.resolution import resolve
 from tests.plugin.projects import Project
 from tests.plugin.suites import Suites
 
@@ -37,7 +37,7 @@ def server_url() -> Iterator[Callable[[], str]]:
     def url() -> str:
         if not known:
             settings = resolve(Path.cwd(), {"server": "embedded", "pg_bin": _PG_BIN}, {}, {})
-            known.append(start.server(settings, run).dsn.url())
+            known.append(startup.server(settings, run).dsn.url())
         return known[0]
 
     yield url

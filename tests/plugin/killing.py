@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import psycopg
 
-from pytest_dbmigrate.dsn import Dsn
+from pytest_dbmigrate.addresses.dsn import Dsn
 from tests.plugin import projects
 
 Moment = Literal["start", "middle", "commit"]

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import psycopg
 
-from pytest_dbmigrate.specs import DEFAULT_IMAGE
+from pytest_dbmigrate.settings.specs import DEFAULT_IMAGE
 from tests.plugin.projects import PATIENCE, Project
 
 IMAGE = os.environ.get("DBMIGRATE_IMAGE", DEFAULT_IMAGE)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_dbmigrate.specs import DEFAULT_IMAGE
+from pytest_dbmigrate.settings.specs import DEFAULT_IMAGE
 from tests.plugin.examples import Example
 from tests.plugin.projects import Project, block, output, told
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_dbmigrate.specs import SPECS
+from pytest_dbmigrate.settings.specs import SPECS
 from tests.plugin.projects import Project, output
 
 USES_A_DATABASE = """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_dbmigrate.dsn import Dsn
+from pytest_dbmigrate.addresses.dsn import Dsn
 from tests.plugin.projects import ITEM_TABLE, Project, output
 
 TITLE = "dbmigrate: env.py and the migrations printed:"

@@ -18,7 +18,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pytest_dbmigrate.dsn import Dsn, Secret
+from pytest_dbmigrate.addresses.dsn import Dsn, Secret
 from tests.plugin.projects import (
     ITEM_TABLE,
     PATIENCE,

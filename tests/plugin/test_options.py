@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from pytest_dbmigrate.specs import SPECS
+from pytest_dbmigrate.settings.specs import SPECS
 from tests.plugin.projects import ITEM_MODEL, Project, block, output, told
 
 SERVERS = "it is auto, docker, embedded or a postgresql:// URL"

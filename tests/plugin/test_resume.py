@@ -15,8 +15,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pytest_dbmigrate.dsn import Dsn
-from pytest_dbmigrate.servers import guardian
+from pytest_dbmigrate.addresses.dsn import Dsn
+from pytest_dbmigrate.runs import guardian
 from tests.plugin.projects import Project, output, sync_env
 from tests.plugin.resuming import Resumer, cached, how, tables
 

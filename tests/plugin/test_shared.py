@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from pytest_dbmigrate.dsn import Dsn
+from pytest_dbmigrate.addresses.dsn import Dsn
 from tests.plugin.projects import PATIENCE, Project
 from tests.plugin.remains import Runs, watched
 from tests.plugin.test_keep import ask, kept, name_of

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pytest_dbmigrate import __version__
+from pytest_dbmigrate.version import __version__
 from tests.plugin.projects import Project
 from tests.plugin.remains import Runs, watched
 

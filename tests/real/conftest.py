@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_dbmigrate.dsn import Dsn
+from pytest_dbmigrate.addresses.dsn import Dsn
 
 ROOT = Path(__file__).resolve().parents[2]
 _TABLE = ROOT / "build/real.txt"
@@ -21,14 +21,14 @@ collect_ignore = [str(it.parent) for it in Path(__file__).parent.glob("*/pytest.
 @pytest.fixture(scope="session")
 def server(temporary_files: Path) -> Iterator[Dsn]:
     """An embedded server that is up for all of the projects."""
-    from pytest_dbmigrate.resolution import resolve
-    from pytest_dbmigrate.servers import start
-    from pytest_dbmigrate.servers.run import Run
+    from pytest_dbmigrate.runs.run import Run
+    from pytest_dbmigrate.servers import startup
+    from pytest_dbmigrate.settings.resolution import resolve
 
     run = Run.start(str(Path.cwd()))
     given = {"server": "embedded", "pg_bin": os.environ.get("DBMIGRATE_PG_BIN")}
     try:
-        yield start.server(resolve(Path.cwd(), given, {}, {}), run).dsn
+        yield startup.server(resolve(Path.cwd(), given, {}, {}), run).dsn
     finally:
         run.finish()
 

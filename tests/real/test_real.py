@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from pytest_dbmigrate.dsn import Dsn
+from pytest_dbmigrate.addresses.dsn import Dsn
 from tests.real import environments
 
 pytestmark = pytest.mark.real

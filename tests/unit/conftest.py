@@ -12,13 +12,13 @@ import hypothesis
 import psycopg
 import pytest
 
+from pytest_dbmigrate.addresses.dsn import Dsn
 from pytest_dbmigrate.databases import sweep
 from pytest_dbmigrate.databases.connection import connect, drop
-from pytest_dbmigrate.dsn import Dsn
-from pytest_dbmigrate.resolution import resolve
-from pytest_dbmigrate.servers import start
-from pytest_dbmigrate.servers.base import Server
-from pytest_dbmigrate.servers.run import Run
+from pytest_dbmigrate.runs.run import Run
+from pytest_dbmigrate.servers import startup
+from pytest_dbmigrate.servers.server import Server
+from pytest_dbmigrate.settings.resolution import resolve
 
 # the machine may be busy, and the working folder may be closed to us
 hypothesis.settings.register_profile("patient", deadline=None, database=None)
@@ -40,7 +40,7 @@ def server(temporary_files: Path) -> Iterator[Server]:
     run = Run.start("unit tests")
     settings = resolve(temporary_files, {"server": "embedded"}, {}, {})
     try:
-        yield start.server(settings, run)
+        yield startup.server(settings, run)
     finally:
         run.finish()
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from pytest_dbmigrate.errors import SettingError
-from pytest_dbmigrate.resolution import resolve
-from pytest_dbmigrate.settings import Settings
+from pytest_dbmigrate.settings.resolution import resolve
+from pytest_dbmigrate.settings.values import Settings
 
 URL = "postgresql://ann:s3cret@127.0.0.1:5433/shop"
 REMOTE = "postgresql://ann:s3cret@db.example.com/shop"

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from pytest_dbmigrate.servers.run import Run
+from pytest_dbmigrate.runs.run import Run
 
 KEEP = """
 import sys
-from pytest_dbmigrate.servers import guardian
-from pytest_dbmigrate.servers.run import Run
+from pytest_dbmigrate.runs import guardian
+from pytest_dbmigrate.runs.run import Run
 run = Run.start(sys.argv[1])
 with run.guarded(guardian.Work()):
     run.keep()

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pytest_dbmigrate.plugin.options import ACTIONS
-from pytest_dbmigrate.specs import SPECS
+from pytest_dbmigrate.settings.specs import SPECS
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -6,7 +6,7 @@ import ast
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,35 +15,8 @@ import pytest
 
 PACKAGE = "pytest_dbmigrate"
 ROOMS = ("servers", "migrations", "schema", "databases", "suites")
-JOINERS = (
-    "session",
-    "build",
-    "candidates",
-    "verdict",
-    "shape",
-    "children",
-    "status",
-    "child",
-    "work",
-    "cli",
-    "plugin",
-    "__main__",
-)
-BASE = (
-    "clock",
-    "drivers",
-    "errors",
-    "dsn",
-    "lines",
-    "locks",
-    "placeholders",
-    "envfiles",
-    "handover",
-    "specs",
-    "settings",
-    "contradictions",
-    "resolution",
-)
+JOINERS = ("session", "template", "status", "child", "cli", "plugin", "__main__")
+BASE = ("version", "clock", "errors", "locks", "addresses", "settings", "runs")
 
 
 def folder() -> Path:
@@ -72,7 +45,11 @@ def _parts(file: Path) -> list[str]:
 
 def _imported(file: Path) -> Iterator[str]:
     """Yield each imported name; for `from x import y` that is `x.y`."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    yield from _names(ast.walk(ast.parse(file.read_text(encoding="utf-8"))), file)
+
+
+def _names(nodes: Iterable[ast.AST], file: Path) -> Iterator[str]:
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -154,6 +131,42 @@ def test_only_the_plugin_imports_pytest() -> None:
     assert importers == {"plugin"}
 
 
+def test_nothing_imports_the_root_of_the_package() -> None:
+    assert [name for name, found in edges() if found == PACKAGE] == []
+
+
+def test_the_ground_imports_nothing_above_it() -> None:
+    """`addresses` and `runs` know no setting, and `addresses` no run."""
+    wrong = [
+        (name, found)
+        for name, found in edges()
+        if (room(name) == "addresses" and room(found) in ("settings", "runs"))
+        or (room(name) == "runs" and room(found) == "settings")
+    ]
+    assert wrong == []
+
+
+def test_only_the_child_imports_alembic_and_sqlalchemy_at_module_level() -> None:
+    files = [file for file in sorted(folder().rglob("*.py")) if "child" not in _parts(file)]
+    wrong = [
+        (file.name, name)
+        for file in files
+        for name in _names(ast.parse(file.read_text(encoding="utf-8")).body, file)
+        if name.partition(".")[0] in ("alembic", "sqlalchemy")
+    ]
+    assert wrong == []
+
+
+def test_what_the_parent_knows_of_migrations_imports_neither_alembic_nor_sqlalchemy() -> None:
+    wrong = [
+        (name, found)
+        for name, all_found in imports().items()
+        for found in all_found
+        if room(name) == "migrations" and found.partition(".")[0] in ("alembic", "sqlalchemy")
+    ]
+    assert wrong == []
+
+
 def test_no_import_goes_round_in_a_circle() -> None:
     waiting: dict[str, set[str]] = {name: set() for name in imports()}
     for name, found in edges():
@@ -184,7 +197,7 @@ def test_importing_the_plugin_imports_no_database_library() -> None:
 
 
 def test_the_guardian_needs_the_standard_library_alone() -> None:
-    importers = imports()[f"{PACKAGE}.servers.guardian"]
+    importers = imports()[f"{PACKAGE}.runs.guardian"]
     assert {found.partition(".")[0] for found in importers} <= sys.stdlib_module_names
 
 

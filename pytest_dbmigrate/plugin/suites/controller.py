@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from pytest_dbmigrate.plugin.state import COVERAGE_VARIABLE, SUITE_VARIABLE, State
-from pytest_dbmigrate.plugin.suites import engine, table, worker
-from pytest_dbmigrate.plugin.suites.engine import Engine
-from pytest_dbmigrate.plugin.suites.measuring import Measuring
+from pytest_dbmigrate.plugin.suites import table, worker, xdist_internals
+from pytest_dbmigrate.plugin.suites.coverage import Measuring
 from pytest_dbmigrate.plugin.suites.scheduler import SuiteScheduling
+from pytest_dbmigrate.plugin.suites.xdist_internals import Engine
 from pytest_dbmigrate.suites.plan import Plan
-from pytest_dbmigrate.suites.scheduling import Turns
+from pytest_dbmigrate.suites.turns import Turns
 
 _RESTARTS = 4  # for each worker of a suite, as xdist has it
 
@@ -48,7 +48,7 @@ class Controller:
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
         """Name the workers to start with, before xdist makes its session of them."""
-        self._turns = Turns(self._plan.names, engine.at_once(config), self._is_concurrent)
+        self._turns = Turns(self._plan.names, xdist_internals.at_once(config), self._is_concurrent)
         if config.option.dist == "no":
             config.option.dist = "load"
         config.option.tx = [
@@ -56,7 +56,7 @@ class Controller:
             for name in self._plan.names
             for _ in range(self._turns.at_start(name))
         ]
-        config.add_cleanup(engine.import_no_warnings())
+        config.add_cleanup(xdist_internals.import_no_warnings())
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
@@ -116,9 +116,9 @@ class Controller:
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """End a run that was stopped as pytest ends it, with the same exit status."""
         try:
-            with engine.interruption():
+            with xdist_internals.interruption():
                 return (yield)
-        except engine.StopRun as stop:
+        except xdist_internals.StopRun as stop:
             if self._usage_error:
                 raise pytest.UsageError(*self._usage_error) from None
             if self._exit:

@@ -24,7 +24,7 @@ from pytest_dbmigrate.plugin.state import (
     State,
 )
 from pytest_dbmigrate.plugin.suites import table
-from pytest_dbmigrate.plugin.suites.measuring import Measuring
+from pytest_dbmigrate.plugin.suites.coverage import Measuring
 from pytest_dbmigrate.suites.plan import Plan
 
 _OPTIONS = {

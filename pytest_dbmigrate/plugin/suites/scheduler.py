@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import pytest
 
-from pytest_dbmigrate.plugin.suites.engine import Engine
-from pytest_dbmigrate.suites.scheduling import Turns
+from pytest_dbmigrate.plugin.suites.xdist_internals import Engine
+from pytest_dbmigrate.suites.turns import Turns
 
 
 class Listener(Protocol):

@@ -9,8 +9,8 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+from pytest_dbmigrate.addresses.dsn import Dsn, Secret
 from pytest_dbmigrate.databases.lease import MigratedDatabase
-from pytest_dbmigrate.dsn import Dsn, Secret
 
 DSN = Dsn("127.0.0.1", 5433, "ann", Secret("s3/cret"), "shop")
 

@@ -11,8 +11,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from pytest_dbmigrate.addresses.dsn import Dsn
 from pytest_dbmigrate.databases.pools import Pools
-from pytest_dbmigrate.dsn import Dsn
 
 DRIVERS = ("psycopg", "psycopg2")
 ASYNC_DRIVERS = ("psycopg", "asyncpg")

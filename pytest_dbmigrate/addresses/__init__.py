@@ -1,0 +1,1 @@
+"""Database addresses: what one is, and how the application learns it."""

@@ -1,0 +1,98 @@
+"""A file that carries the database's address: what it is made from, and what is in it.
+
+Pure but for the reading of its template; `handover` writes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_dbmigrate.addresses import placeholders
+
+if TYPE_CHECKING:
+    from pytest_dbmigrate.addresses.dsn import Dsn
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ENDINGS = (".template", ".tmpl", ".in", ".example")
+# Of the databases that are ours: a file with one of these names was not written by anybody else.
+_OURS = r"(?:dbm_[0-9a-f]{8}_\w+|dbmigrate_no_database)"
+_TELLING = {"url": rf"postgres\S*?/{_OURS}(?:\?\S*?)?", "database": _OURS}
+
+
+@dataclass(frozen=True)
+class EnvFile:
+    """One line of `dbmigrate_env_file`: `name=template`.
+
+    `name` is the variable that holds the file's path; or it is the path, and then `target` is
+    the same made absolute. `text` is what the template says.
+    """
+
+    name: str
+    template: str
+    target: str = field(default="", repr=False)
+    text: str = field(default="", repr=False)
+
+    def __str__(self) -> str:
+        digest = hashlib.sha256(self.text.encode("utf-8")).hexdigest()[:8]
+        return f"{self.name}={Path(self.template).name} ({digest})"
+
+    @classmethod
+    def parse(cls, line: str) -> EnvFile:
+        """Return what one line says, nothing read yet; raises `ValueError`."""
+        name, _, template = line.strip().partition("=")
+        is_path = "/" in name or "." in name
+        is_trimmed = name == name.rstrip() and template == template.lstrip()
+        if not template or not is_trimmed or not (is_path or _VARIABLE.fullmatch(name)):
+            raise ValueError(f"{line!r} is not VARIABLE=template or path/to/file=template")
+        return cls(name, template)
+
+    def located(self, folder: Path) -> EnvFile:
+        """Return it with paths that start at `folder`, and its template read.
+
+        Raises `ValueError` if there is none, or none that can be used.
+        """
+        path = folder / self.template
+        if not path.is_file():
+            raise ValueError(f"there is no file {path}")
+        try:
+            text = path.read_bytes().decode("utf-8")
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise ValueError(f"{path} is not a text in UTF-8") from None
+        if not placeholders.KNOWN.search(text):
+            raise ValueError(f"{path} names no part of the address: {placeholders.names()}")
+        own = folder / self.name
+        is_path = "/" in self.name or "." in self.name
+        target = str(own.parent.resolve() / own.name) if is_path else ""  # no link is followed
+        return replace(self, template=str(path), target=target, text=text)
+
+    @property
+    def file_name(self) -> str:
+        """The name of the file: the template's, without an ending that says it is one."""
+        path = Path(self.template)
+        return path.stem if path.suffix in _ENDINGS else path.name
+
+    def filled(self, dsn: Dsn) -> str:
+        """Return what is in the file for a database."""
+        return placeholders.fill(self.text, dsn)
+
+    def is_filled(self, text: str) -> bool:
+        """Whether a text was made from the template for a database of ours.
+
+        One with the name of another database is not: it may be somebody's own configuration,
+        made from the same template. A template without the name cannot tell.
+        """
+        pattern, at, is_telling = "", 0, False
+        for match in placeholders.KNOWN.finditer(self.text):
+            part = match[1] or match[3]
+            is_telling = is_telling or part in _TELLING
+            pattern += re.escape(self.text[at : match.start()])
+            pattern += _TELLING.get(part, r"[^\r\n]*?")
+            at = match.end()
+        pattern += re.escape(self.text[at:])
+        return is_telling and re.fullmatch(pattern, text) is not None

@@ -1,0 +1,222 @@
+"""What went wrong in the migration child, read off the exception.
+
+Knows the shapes of psycopg 3 and 2, asyncpg and pg8000, bare or wrapped by SQLAlchemy.
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pytest_dbmigrate.child.upgrade import HAND_OVER, Upgrade, file_of, revision_of
+from pytest_dbmigrate.errors import MigrationError, RevisionError, ScriptError
+
+
+@dataclass(frozen=True)
+class ServerSaid:
+    """A server's error. `position` is in characters from 1, 0 where there is none."""
+
+    message: str
+    statement: str = ""
+    position: int = 0
+    detail: str = ""
+    hint: str = ""
+
+
+def of_revision(error: BaseException, upgrade: Upgrade, applied: tuple[str, ...]) -> RevisionError:
+    """Return the error of the revision that was running; `applied` are the heads left."""
+    assert upgrade.current is not None
+    revision, file = revision_of(upgrade.current), file_of(upgrade.current)
+    said = _server_said(error)
+    return RevisionError(
+        f"revision {revision} failed",
+        todo=_advice(said.message, "mend the revision and run the tests again"),
+        revision=revision,
+        file=_shown(file),
+        line=_line_in(error, file),
+        statement=said.statement,
+        position=said.position,
+        message=said.message,
+        detail=said.detail,
+        hint=said.hint,
+        applied=applied,
+        pending=upgrade.total - len(upgrade.done),
+    )
+
+
+def of_step(error: BaseException, label: str, file: str) -> ScriptError:
+    """Return the error of what was to be done before the first revision."""
+    said = _server_said(error)
+    is_sql = file.endswith(".sql") and said.position
+    line = said.statement.count("\n", 0, said.position) + 1 if is_sql else _line_in(error, file)
+    return ScriptError(
+        f"{label}, of dbmigrate_before, failed",
+        todo=_advice(said.message, "mend it and run the tests again"),
+        file=_shown(file) if line else _first_party_frame(error) or (_shown(file) if file else ""),
+        line=line,
+        statement=said.statement,
+        position=said.position,
+        message=said.message,
+        detail=said.detail,
+        hint=said.hint,
+    )
+
+
+def of_environment(error: BaseException, upgrade: Upgrade | None) -> MigrationError:
+    """Return the error of env.py, or of reading the scripts, outside of any revision."""
+    said = _server_said(error)
+    where = _first_party_frame(error)
+    could_connect = upgrade is None or upgrade.is_verified
+    name = type(error).__name__
+    message = said.message if said.message.startswith(name) else f"{name}: {said.message}"
+    return MigrationError(
+        "the migrations could not be run: env.py failed"
+        if upgrade
+        else "the migration scripts could not be read",
+        tried=(*((where,) if where else ()), *message.splitlines()),
+        todo=("mend what it says, or see `alembic upgrade head`",)
+        if could_connect
+        else ("mend what it says; if it is about the address of the database:", *HAND_OVER),
+    )
+
+
+def of_lost_server(error: BaseException, upgrade: Upgrade) -> MigrationError:
+    """Return the error of a revision during which the server went away."""
+    assert upgrade.current is not None
+    revision = revision_of(upgrade.current)
+    return MigrationError(
+        f"the server went away while revision {revision} ran",
+        tried=tuple(_server_said(error).message.splitlines()),
+        todo=("see the server's log; was it killed, or out of memory?",),
+    )
+
+
+def of_comparison(error: BaseException) -> MigrationError:
+    """Return the error of comparing the schema, once the migrations have run."""
+    return replace(
+        of_environment(error, None),
+        what="the migrated schema could not be compared with the models",
+        todo=("mend what it says, or see `alembic check`", "to go on for now: --db-check=off"),
+    )
+
+
+def _server_said(error: BaseException) -> ServerSaid:
+    for link in _chain(error):
+        if hasattr(link, "diag") and link.diag is not None:  # psycopg
+            diag = link.diag
+            return ServerSaid(
+                diag.message_primary or str(link).strip(),
+                _statement(error),
+                _position(error, diag.statement_position),
+                diag.message_detail or "",
+                diag.message_hint or "",
+            )
+        if hasattr(link, "sqlstate") and hasattr(link, "position"):  # asyncpg
+            return ServerSaid(
+                link.message or str(link),
+                _statement(error),
+                _position(error, link.position),
+                link.detail or "",
+                link.hint or "",
+            )
+        if link.args and isinstance(link.args[0], dict) and "M" in link.args[0]:  # pg8000
+            fields = link.args[0]
+            return ServerSaid(
+                fields["M"],
+                _statement(error),
+                _position(error, fields.get("P")),
+                fields.get("D", ""),
+                fields.get("H", ""),
+            )
+    text = str(getattr(error, "orig", None) or error).strip()
+    name = type(error).__name__
+    return ServerSaid(text if _statement(error) else f"{name}: {text}", _statement(error))
+
+
+def _chain(error: BaseException | None) -> Iterator[Any]:
+    """Yield the exception, what SQLAlchemy wrapped in it, and their causes."""
+    seen: list[BaseException] = []
+    waiting = [error]
+    while waiting:
+        link = waiting.pop(0)
+        if link is None or link in seen:
+            continue
+        seen.append(link)
+        yield link
+        waiting += [getattr(link, "orig", None), link.__cause__]
+
+
+def _statement(error: BaseException) -> str:
+    for link in _chain(error):
+        statement = getattr(link, "statement", None)
+        if isinstance(statement, str):
+            return statement
+    return ""
+
+
+def _position(error: BaseException, given: Any) -> int:
+    """Return the position, or 0 where the driver has rewritten the statement's parameters."""
+    has_parameters = any(getattr(link, "params", None) for link in _chain(error))
+    return int(given) if given and not has_parameters else 0
+
+
+def _line_in(error: BaseException, file: str) -> int:
+    lines = [
+        frame.lineno or 0
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == file
+    ]
+    return lines[-1] if lines else 0
+
+
+def _first_party_frame(error: BaseException) -> str:
+    """Return `file:line` of the last frame outside of installed packages."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{_shown(error.filename)}:{error.lineno}"
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        parts = Path(frame.filename).parts
+        if "site-packages" in parts or "pytest_dbmigrate" in parts or frame.filename[0] == "<":
+            continue
+        if frame.filename.startswith(str(Path(traceback.__file__).parent)):
+            continue  # the standard library
+        return f"{_shown(frame.filename)}:{frame.lineno}"
+    return ""
+
+
+def _shown(file: str) -> str:
+    """Return the path relative to the working folder where it lies below it."""
+    try:
+        return str(Path(file).relative_to(Path.cwd()))
+    except (ValueError, OSError):  # elsewhere, or a script has removed the working folder
+        return file
+
+
+def _advice(message: str, usual: str) -> tuple[str, ...]:
+    if "extension" in message and ("not available" in message or "control file" in message):
+        return (
+            "this server does not ship the extension. The official postgres images ship all",
+            "of PostgreSQL's own (uuid-ossp, pgcrypto); postgis/postgis ships PostGIS:",
+            "use --db-server=docker, with --db-image where needed, or the URL of such a server",
+        )
+    role = re.fullmatch(r'role "(.+)" already exists', message)
+    if role:
+        return _role_advice(role[1])
+    return (usual,)
+
+
+def _role_advice(role: str) -> tuple[str, ...]:
+    literal = role.replace("'", "''")
+    name = role if re.fullmatch("[a-z_][a-z0-9_]*", role) else '"' + role.replace('"', '""') + '"'
+    return (
+        "a role belongs to the whole server, not to a database: an earlier run",
+        "has made it there, or another revision. Let the revision ask first:",
+        "  DO $$ BEGIN",
+        f"    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{literal}')",
+        f"    THEN CREATE ROLE {name};",
+        "    END IF;",
+        "  END $$",
+    )

@@ -1,0 +1,113 @@
+"""The control database itself: what is in it, and how it is made."""
+
+from __future__ import annotations
+
+import contextlib
+
+import psycopg
+from psycopg import sql
+
+from pytest_dbmigrate.addresses.dsn import Dsn
+from pytest_dbmigrate.databases import names
+from pytest_dbmigrate.databases.connection import comment, connect
+from pytest_dbmigrate.errors import DatabaseError
+from pytest_dbmigrate.version import __version__
+
+_MAKING = 0x64626E  # the lock of whoever makes the tables
+_TABLES = """
+create table if not exists database (
+    name text primary key,
+    role text not null,
+    run text not null,
+    registered_at timestamptz not null default clock_timestamp()
+);
+create table if not exists outcome (
+    run text primary key,
+    outcome json not null
+);
+create table if not exists build (
+    id text primary key,
+    run text not null,
+    base json not null,
+    shape json not null,
+    sealed json,
+    began_at timestamptz not null default clock_timestamp(),
+    used_at timestamptz not null default clock_timestamp()
+);
+create table if not exists baseline (things json not null);
+create table if not exists made (
+    build text not null,
+    kind text not null,
+    name text not null,
+    value text not null,
+    primary key (build, kind, name, value)
+);
+create table if not exists run (
+    id text primary key,
+    host text not null,
+    process integer not null,
+    began_at timestamptz not null default clock_timestamp()
+);
+create table if not exists holder (
+    run text not null,
+    host text not null,
+    process integer not null,
+    since timestamptz not null default clock_timestamp()
+);
+create table if not exists plugin (version text primary key)
+"""
+
+
+def create(dsn: Dsn, home: str, *tables: str) -> None:
+    """Make a control database with our tables and the given ones, if it is not there.
+
+    Safe to call from several processes at once. Raises `DatabaseError`.
+    """
+    name = names.control(home)
+    try:
+        with (
+            connect(dsn) as connection,
+            contextlib.suppress(
+                psycopg.errors.DuplicateDatabase,
+                psycopg.errors.UniqueViolation,  # what it is at the very same moment
+            ),
+        ):
+            connection.execute(
+                sql.SQL("create database {} template template0").format(sql.Identifier(name))
+            )
+            connection.execute(comment(name, home))
+        with connect(dsn.at(name)) as connection, connection.transaction():
+            connection.execute("select pg_advisory_xact_lock(%s)", (_MAKING,))
+            for statement in (_TABLES, *tables):
+                connection.execute(statement)
+            connection.execute(
+                "insert into database (name, role, run) values (%s, 'control', %s) "
+                "on conflict do nothing",
+                (name, home),
+            )
+            connection.execute(
+                "insert into plugin select %s where not exists (select from plugin)",
+                (__version__,),
+            )
+    except psycopg.Error as error:
+        raise DatabaseError(
+            f"the control database {name} could not be made",
+            tried=tuple(str(error).strip().splitlines()),
+            todo=("see the server's message; a role needs CREATEDB and nothing else",),
+        ) from error
+
+
+def version(dsn: Dsn, home: str) -> str:
+    """Return the plugin's version that has made a control database, "" if there is none."""
+    try:
+        connection = connect(dsn.at(names.control(home)))
+    except DatabaseError as error:
+        if "does not exist" in str(error.__cause__):
+            return ""
+        raise
+    try:
+        with connection:
+            row = connection.execute("select version from plugin").fetchone()
+    except psycopg.Error:
+        return "another version"
+    return row[0] if row else "another version"

@@ -1,0 +1,1 @@
+"""One pytest command: its processes, its folder, and its end."""

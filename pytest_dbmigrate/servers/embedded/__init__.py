@@ -1,0 +1,1 @@
+"""Embedded Postgres servers, from programs on this machine."""

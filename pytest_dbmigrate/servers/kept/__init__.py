@@ -1,0 +1,1 @@
+"""Kept servers, which stay between the runs of a project that resumes."""

@@ -1,0 +1,213 @@
+"""What is kept of a project between runs on this machine: a private folder in the cache.
+
+It holds what is known of the kept server, and who uses it now. The data of an embedded
+server lies in it too, where the server's account can reach it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from pytest_dbmigrate.addresses.dsn import Dsn
+from pytest_dbmigrate.errors import ServerError
+from pytest_dbmigrate.runs import guardian
+from pytest_dbmigrate.runs.run import is_alive
+from pytest_dbmigrate.servers import commands
+from pytest_dbmigrate.servers.server import Kind
+from pytest_dbmigrate.settings.values import Settings
+
+_NAME = "pytest-dbmigrate"
+_ASKED = ("server", "image", "compose_file", "compose_service", "pg_bin")
+_RECORD, _LOCK, _USERS = "server.json", "lock", "users"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is written down of a kept server.
+
+    `asked` is what the settings asked for and `programs` what an embedded one runs, to
+    notice when they change; `boot` is the machine's start during which it was started.
+    """
+
+    kind: Kind
+    dsn: dict[str, Any] = field(repr=False)
+    project: str
+    plugin: str
+    asked: dict[str, str] = field(default_factory=dict)
+    boot: str = ""
+    programs: list[Any] = field(default_factory=list)
+    folder: str = ""
+    process: dict[str, Any] | None = None
+    down: list[str] = field(default_factory=list)
+    is_ready: bool = False
+
+    @property
+    def address(self) -> Dsn:
+        """Where the server is, or was."""
+        return Dsn.from_record(self.dsn)
+
+    def ready(self, dsn: Dsn) -> Record:
+        """Return the record of the server once it answers at this address."""
+        return replace(self, dsn=dsn.as_record(), is_ready=True)
+
+
+def asked(settings: Settings) -> dict[str, str]:
+    """Return the settings that a kept server rests on."""
+    return {name: str(getattr(settings, name)) for name in _ASKED}
+
+
+def key(root: str | Path) -> str:
+    """Return the project's eight digits: another checkout, user or machine has others."""
+    text = f"{socket.gethostname()}:{os.getuid()}:{Path(root).resolve()}"  # homes may be shared
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+
+
+class Kept:
+    """The folder of one project."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def of(cls, root: str | Path) -> Kept:
+        """Return the folder of the project at `root`; it need not exist."""
+        return cls(cache() / key(root))
+
+    @property
+    def key(self) -> str:
+        """The project's eight digits."""
+        return self.folder.name
+
+    @contextlib.contextmanager
+    def only_one(self) -> Iterator[None]:
+        """Let one process at a time start, replace or end the project's server.
+
+        Raises `ServerError` if the folder cannot be made private to this user.
+        """
+        while True:
+            make_private(self.folder)
+            with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                file = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if self._is_lock(file):
+                    break
+                os.close(file)
+        try:
+            yield
+        finally:
+            os.close(file)
+
+    def _is_lock(self, file: int) -> bool:
+        """Whether an open file is still the one that others would lock."""
+        try:
+            return os.path.samestat(os.fstat(file), (self.folder / _LOCK).stat())
+        except FileNotFoundError:
+            return False
+
+    def read(self) -> Record | None:
+        """Return what is known of the kept server, or None."""
+        known = {item.name for item in fields(Record)}  # another version may write others
+        try:
+            found = json.loads((self.folder / _RECORD).read_text(encoding="utf-8"))
+            return Record(**{name: value for name, value in found.items() if name in known})
+        except (OSError, ValueError, TypeError, AttributeError):  # none, or none of ours
+            return None
+
+    def write(self, record: Record) -> None:
+        """Write down what is known of the kept server."""
+        guardian.write_private(self.folder / _RECORD, json.dumps(asdict(record)))
+
+    def empty(self) -> None:
+        """Remove what is known of a server that is gone by now."""
+        for path in self.folder.iterdir():
+            if path.name in (_LOCK, _USERS):
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
+
+    def forget(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self.folder.parent.rmdir()
+
+    def join(self, run: Path) -> None:
+        """Write down that the run with this folder uses the server."""
+        users = self.folder / _USERS
+        users.mkdir(mode=0o700, exist_ok=True)
+        guardian.write_private(users / run.name, str(run))
+
+    def users(self, besides: str = "") -> list[str]:
+        """Return the ids of the living runs that use the server, without the given one."""
+        entries = [*(self.folder / _USERS).glob("[!.]*")]
+        others = [it for it in entries if it.name != besides and "." not in it.name]
+        living = {entry.name: _lives(entry) for entry in others}
+        for entry in others:
+            if not living[entry.name]:
+                entry.unlink(missing_ok=True)
+        return [name for name, lives in living.items() if lives]
+
+
+def _lives(entry: Path) -> bool:
+    """Whether the run that has written the entry lives."""
+    try:
+        run = Path(entry.read_text(encoding="utf-8"))
+        return run.exists() and is_alive(run)
+    except FileNotFoundError:  # it has just ended
+        return False
+
+
+def every() -> Iterator[tuple[Kept, Record]]:
+    """Yield the kept servers of all of this user's projects."""
+    with contextlib.suppress(FileNotFoundError):
+        for folder in sorted(cache().iterdir()):
+            found = Kept(folder)
+            record = found.read()
+            if record is not None:
+                yield found, record
+
+
+def cache() -> Path:
+    """Return the folder in which this user's projects have theirs."""
+    if os.environ.get("XDG_CACHE_HOME", "").startswith("/"):
+        return Path(os.environ["XDG_CACHE_HOME"]) / _NAME
+    if sys.platform == "darwin":
+        return Path.home() / "Library/Caches" / _NAME
+    return Path.home() / ".cache" / _NAME
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that only this user can enter. Raises `ServerError` if it is another's."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        info = folder.lstat()
+    except OSError as error:
+        raise ServerError(
+            f"the folder for what is kept between runs cannot be made: {error}",
+            todo=("point XDG_CACHE_HOME at a folder of yours, or run without --db-resume",),
+        ) from None
+    if info.st_uid != os.getuid() or info.st_mode & 0o077:
+        raise ServerError(
+            f"{folder} is not a private folder of this user",
+            todo=("remove it, or point XDG_CACHE_HOME at another folder",),
+        )
+
+
+def boot() -> str:
+    """Return what tells one start of this machine from another."""
+    with contextlib.suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return commands.run(["sysctl", "-n", "kern.boottime"]).stdout.strip()  # macOS

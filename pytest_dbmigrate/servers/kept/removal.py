@@ -1,0 +1,84 @@
+"""The end of a kept server: nobody uses it, and nothing of it stays."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from pytest_dbmigrate import clock
+from pytest_dbmigrate.errors import ServerError
+from pytest_dbmigrate.runs import guardian
+from pytest_dbmigrate.runs.run import Run
+from pytest_dbmigrate.servers import commands
+from pytest_dbmigrate.servers.kept.record import Kept, Record
+from pytest_dbmigrate.settings.values import Settings
+
+_COMMAND_SECONDS = 60.0
+_FAREWELL_SECONDS = 10.0
+
+
+def end(kept: Kept, record: Record) -> str:
+    """End and remove a kept server, or only our databases where it is somebody else's.
+
+    Return what the command that removes it said if it failed. To be called by the one
+    process that `kept.only_one` lets in.
+    """
+    if record.process is not None:
+        process = guardian.Process(**record.process)
+        guardian.end(process)
+        guardian.end_strays(process.folder)
+    said = _run(record.down) if record.down else ""
+    if record.folder:
+        guardian.remove_server_folder(Path(record.folder))
+    if not said:
+        kept.empty()
+    return said
+
+
+def discard(kept: Kept, record: Record, run: Run) -> None:
+    """End and remove the kept server; where its engine or server is out of reach, forget it.
+
+    Raises `ServerError` if another run uses it.
+    """
+    need_no_other(kept, run, "has to be replaced")
+    end(kept, record)
+    kept.empty()
+
+
+def users(kept: Kept, besides: str = "") -> list[str]:
+    """Return the living runs that use a server; one that was killed may be cleaned up after."""
+    deadline = clock.now() + _FAREWELL_SECONDS
+    while (found := kept.users(besides)) and clock.now() < deadline:
+        clock.sleep(0.02)
+    return found
+
+
+def forgotten(settings: Settings, run: Run) -> None:
+    """Discard what is kept of the project, for a run that keeps nothing itself."""
+    kept = Kept.of(settings.root)
+    if kept.read() is None:
+        return
+    with kept.only_one():
+        record = kept.read()
+        if record is not None:
+            discard(kept, record, run)
+        kept.forget()
+
+
+def need_no_other(kept: Kept, run: Run, what: str) -> None:
+    """Raise `ServerError` if another run uses the server; `what` is why that cannot be."""
+    others = users(kept, besides=run.id)
+    if others:
+        raise ServerError(
+            f"the kept server {what}, and another run uses it",
+            tried=tuple(f"run {other} lives" for other in others),
+            todo=("wait until it has ended", "or, without --db-resume and --db-fresh, run apart"),
+        )
+
+
+def _run(command: list[str]) -> str:
+    try:
+        done = commands.run(command, _COMMAND_SECONDS)
+    except (OSError, subprocess.SubprocessError) as error:
+        return str(error)
+    return done.stderr.strip() or "it failed" if done.returncode else ""

@@ -1,0 +1,98 @@
+"""Lines of settings that name something in the project: a file, a folder, a function.
+
+What is a path is made absolute here; what is a module is left to whoever imports it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+_PACKAGE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_FILES = (".ini", ".cfg", ".toml")
+_ATTRIBUTE = re.compile(r"([A-Za-z_]\w*)\s*=\s*(.*)")
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """Something for `config.attributes`: its name there, and what it is, in words."""
+
+    name: str
+    value: str
+
+
+def is_reference(line: str) -> bool:
+    """Whether a line is `module:function`."""
+    return _REFERENCE.fullmatch(line) is not None
+
+
+def environment(line: str, folders: tuple[Path, ...]) -> str:
+    """Return a line that names an Alembic environment, its path made absolute.
+
+    It is a file, `file:section`, a folder of scripts, or what a module or package has:
+    `module:function`, `package:folder`. Raises `ValueError` if there is no such thing.
+    """
+    line = line.strip()
+    for folder in folders:
+        if (folder / line).exists():
+            return _absolute(folder, line)
+    left, colon, right = line.rpartition(":")
+    for folder in folders:
+        if colon and (folder / left).is_file():
+            return f"{_absolute(folder, left)}:{right}"
+    package = line.partition(":")[0]
+    if colon and _PACKAGE.fullmatch(package) and not package.endswith(_FILES):
+        return line
+    raise ValueError(f"there is no file or folder {left if colon else line}")
+
+
+def step(line: str, folders: tuple[Path, ...]) -> str:
+    """Return a line to be run before the first revision, the path of a file made absolute.
+
+    It is a `.sql` file, `module:function`, or SQL. Raises `ValueError` for a missing file.
+    """
+    line = line.strip()
+    if not line.endswith(".sql"):
+        return line
+    for folder in folders:
+        if (folder / line).is_file():
+            return _absolute(folder, line)
+    if re.search(r"\s", line):
+        return line
+    raise ValueError(f"there is no file {line}")
+
+
+def reference(line: str) -> str:
+    """Return `module:function` as it is. Raises `ValueError` if it is something else."""
+    if not is_reference(line.strip()):
+        raise ValueError("it is module:function")
+    return line.strip()
+
+
+def targets(line: str) -> tuple[str, ...]:
+    """Return the revisions that a line names, at least one. Raises `ValueError`."""
+    found = tuple(re.split(r"\s*,\s*|\s+", line.strip()))
+    if any(not word or word.startswith("-") for word in found):
+        raise ValueError("it is revisions with spaces between them")
+    return found
+
+
+def x_argument(line: str) -> str:
+    """Return an argument as it is. Raises `ValueError` for one that is an option."""
+    if line.startswith("-"):
+        raise ValueError(f"{line!r} is an option: it is given without the -x before it")
+    return line
+
+
+def attribute(line: str) -> Attribute:
+    """Return the attribute of a `name = value` line. Raises `ValueError`."""
+    match = _ATTRIBUTE.fullmatch(line.strip())
+    if not match:
+        raise ValueError(f"{line.strip()!r} is not name = value")
+    return Attribute(match[1], match[2].strip())
+
+
+def _absolute(folder: Path, path: str) -> str:
+    return str((folder / path).resolve())

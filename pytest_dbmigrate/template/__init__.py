@@ -1,0 +1,1 @@
+"""The template of a run: found, resumed or built."""

@@ -1,0 +1,44 @@
+"""What shapes a schema besides the project's files: a template is of no use with other settings."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+from pytest_dbmigrate.settings.values import Settings
+from pytest_dbmigrate.version import __version__
+
+if TYPE_CHECKING:
+    from pytest_dbmigrate.migrations.environments import Source
+
+
+def shape(settings: Settings, release: str, sources: Iterable[Source]) -> dict[str, str]:
+    """Return each of them by name, as text; `release` is the server's."""
+    return {
+        "pytest-dbmigrate": __version__,
+        "the server": release,
+        "Python": ".".join(str(part) for part in sys.version_info[:2]),
+        **{name: _version(name) for name in ("alembic", "sqlalchemy")},
+        "dbmigrate_target": _listed(" ".join(it) for it in settings.target),
+        "dbmigrate_env": _listed(f"{it.name}={it.template}" for it in settings.env),
+        "dbmigrate_env_file": _listed(map(str, settings.env_file)),
+        "dbmigrate_alembic": _listed(str(it) for it in sources),
+        "dbmigrate_x": _listed(settings.x),
+        "dbmigrate_attributes": _listed(f"{it.name}={it.value}" for it in settings.attributes),
+        "dbmigrate_driver": settings.driver or "not set",
+        "dbmigrate_before": _listed(settings.before),
+        "dbmigrate_within": settings.within or "not set",
+    }
+
+
+def _listed(lines: Iterable[str]) -> str:
+    return ", ".join(lines) or "not set"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,5 @@
+"""The fixtures of Alembic environments."""
+
+from tests.unit.projects import driven_project, history, project
+
+__all__ = ["driven_project", "history", "project"]
