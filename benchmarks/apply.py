@@ -17,7 +17,7 @@ from pytest_dbmigrate.addresses.dsn import Dsn
 from pytest_dbmigrate.databases import control_tables, names
 from pytest_dbmigrate.migrations import environments, events
 from pytest_dbmigrate.migrations.messages import Job, Message
-from pytest_dbmigrate.migrations.process import Child
+from pytest_dbmigrate.migrations.process import ChildProcess
 from pytest_dbmigrate.session import Session
 
 REVISIONS = 200
@@ -85,7 +85,7 @@ class Bench:
         }
 
         def work() -> None:
-            with contextlib.closing(Child(found.folder)) as child:
+            with contextlib.closing(ChildProcess(found.folder)) as child:
                 self._expect(child.migrate(job, lambda _: None, lambda: None), check=check)
 
         return timing.timed(work)

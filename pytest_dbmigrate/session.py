@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from pytest_dbmigrate.databases.control import Control, Holder
     from pytest_dbmigrate.databases.lease import Lease, MigratedDatabase
     from pytest_dbmigrate.databases.pools import Pools
-    from pytest_dbmigrate.migrations.environments import Source
-    from pytest_dbmigrate.migrations.process import Child
+    from pytest_dbmigrate.migrations.environments import Environment
+    from pytest_dbmigrate.migrations.process import ChildProcess
 
 CONTROL = "control"
 _CHILD = "child"
@@ -230,7 +230,7 @@ class Session:
         """Whether the migrations are sure to be run: nothing is kept to be looked at first."""
         return not (self.settings.resume and Kept.of(self.settings.root).read())
 
-    def _open_on(self, server: Server, found: tuple[Source, ...], child: _Ahead) -> _Opened:
+    def _open_on(self, server: Server, found: tuple[Environment, ...], child: _Ahead) -> _Opened:
         from pytest_dbmigrate.databases.control import Control
         from pytest_dbmigrate.databases.lease import Lease
         from pytest_dbmigrate.template import outcome
@@ -284,21 +284,21 @@ class Session:
 class _Ahead:
     """The migration children, which may be started before there is a job for them."""
 
-    def __init__(self, sources: tuple[Source, ...]) -> None:
+    def __init__(self, sources: tuple[Environment, ...]) -> None:
         self._sources = sources
-        self._children: dict[Source, Child] = {}
+        self._children: dict[Environment, ChildProcess] = {}
 
     def start(self) -> None:
         """Start one for each environment, to import what it needs while the server comes up."""
-        from pytest_dbmigrate.migrations.process import Child
+        from pytest_dbmigrate.migrations.process import ChildProcess
 
-        self._children = {one: Child(one.folder) for one in self._sources}
+        self._children = {one: ChildProcess(one.folder) for one in self._sources}
 
-    def take(self, source: Source) -> Child:
+    def take(self, source: Environment) -> ChildProcess:
         """Return an environment's child; the caller closes it, and the next call starts another."""
-        from pytest_dbmigrate.migrations.process import Child
+        from pytest_dbmigrate.migrations.process import ChildProcess
 
-        return self._children.pop(source, None) or Child(source.folder)
+        return self._children.pop(source, None) or ChildProcess(source.folder)
 
     def close(self) -> None:
         """End the children that nobody has taken."""

@@ -26,7 +26,7 @@ from sqlalchemy.pool import NullPool
 from pytest_dbmigrate.addresses.dsn import Dsn, default_driver
 from pytest_dbmigrate.child import references
 from pytest_dbmigrate.errors import MigrationError
-from pytest_dbmigrate.migrations.environments import Source
+from pytest_dbmigrate.migrations.environments import Environment
 
 _PLACEHOLDER = "driver://"  # what `alembic init` writes
 
@@ -71,7 +71,7 @@ class Attributes(dict[str, Any]):
 
 @contextmanager
 def configuration(
-    source: Source, dsn: Dsn, target: Sequence[str], wishes: Wishes
+    environment: Environment, dsn: Dsn, target: Sequence[str], wishes: Wishes
 ) -> Iterator[Config]:
     """Yield the project's configuration, its `sqlalchemy.url` pointed at `dsn`.
 
@@ -79,10 +79,10 @@ def configuration(
     `config.attributes` has been given of ours is closed afterwards. Raises `MigrationError`.
     """
     options = argparse.Namespace(
-        x=list(wishes.x), name=source.section or None, raiseerr=False, sql=False, tag=None,
+        x=list(wishes.x), name=environment.section or None, raiseerr=False, sql=False, tag=None,
         revision=target[0], cmd=(command.upgrade, ["revision"], ["sql", "tag"]),
     )  # fmt: skip
-    config = _config(source, options, dsn.url(wishes.driver))
+    config = _config(environment, options, dsn.url(wishes.driver))
     if config.cmd_opts is None:
         config.cmd_opts = options
     _stand_where_the_scripts_are(config, wishes.root)
@@ -100,30 +100,30 @@ def configuration(
             engine.dispose()
 
 
-def _config(source: Source, options: argparse.Namespace, url: str) -> Config:
-    if source.module:
-        return _named(source, options, url)
-    if source.scripts:
-        return _of_scripts(Path(source.scripts), options)
-    return _of_files(source, options)
+def _config(environment: Environment, options: argparse.Namespace, url: str) -> Config:
+    if environment.module:
+        return _named(environment, options, url)
+    if environment.scripts:
+        return _of_scripts(Path(environment.scripts), options)
+    return _of_files(environment, options)
 
 
-def _of_files(source: Source, options: argparse.Namespace) -> Config:
+def _of_files(environment: Environment, options: argparse.Namespace) -> Config:
     keywords: dict[str, Any] = {"cmd_opts": options}
-    if source.toml and "toml_file" in inspect.signature(Config.__init__).parameters:
-        keywords["toml_file"] = source.toml
-    elif source.toml and not source.ini:
+    if environment.toml and "toml_file" in inspect.signature(Config.__init__).parameters:
+        keywords["toml_file"] = environment.toml
+    elif environment.toml and not environment.ini:
         raise MigrationError(
             "this Alembic does not read pyproject.toml",
-            tried=(source.toml,),
+            tried=(environment.toml,),
             todo=("install Alembic 1.16 or newer, or use an alembic.ini",),
         )
-    if source.section:
-        keywords["ini_section"] = source.section
-    config = Config(source.ini or None, **keywords)
-    if source.section and not config.file_config.has_section(source.section):
+    if environment.section:
+        keywords["ini_section"] = environment.section
+    config = Config(environment.ini or None, **keywords)
+    if environment.section and not config.file_config.has_section(environment.section):
         raise MigrationError(
-            f"{source.ini or source.toml} has no section [{source.section}]",
+            f"{environment.ini or environment.toml} has no section [{environment.section}]",
             tried=(f"it has {', '.join(config.file_config.sections()) or 'none'}",),
             todo=("mend the name in dbmigrate_alembic",),
         )
@@ -150,21 +150,21 @@ def _is_for(ini: Path, folder: Path) -> bool:
     return ini.is_file() and re.split(r"[/\\:]", location)[-1] == folder.name
 
 
-def _named(source: Source, options: argparse.Namespace, url: str) -> Config:
+def _named(environment: Environment, options: argparse.Namespace, url: str) -> Config:
     """Return the configuration of `package:folder`, `package:file.ini`, or `module:function`."""
-    path, _, section = source.attribute.partition(":")
-    found = references.in_package(source.module, path)
+    path, _, section = environment.attribute.partition(":")
+    found = references.in_package(environment.module, path)
     if found is not None and found.is_dir():
         return _of_scripts(found, options)
     if found is not None:
-        return _of_files(replace(source, ini=str(found), section=section), options)
-    made = references.load(f"{source.module}:{source.attribute}", "dbmigrate_alembic")
+        return _of_files(replace(environment, ini=str(found), section=section), options)
+    made = references.load(f"{environment.module}:{environment.attribute}", "dbmigrate_alembic")
     config = made
     if callable(made):
         config = made(url) if references.needs_argument(made) else made()
     if not isinstance(config, Config):
         raise MigrationError(
-            f"{source} returns a {type(config).__name__}, and no Config of Alembic",
+            f"{environment} returns a {type(config).__name__}, and no Config of Alembic",
             todo=("let it return an alembic.config.Config, or name something else",),
         )
     return config

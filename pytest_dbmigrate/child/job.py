@@ -23,12 +23,12 @@ from alembic.script import ScriptDirectory
 from pytest_dbmigrate.addresses.dsn import Dsn, redact
 from pytest_dbmigrate.child import before, comparison, failure, tables, within
 from pytest_dbmigrate.child.configuration import Wishes, configuration
-from pytest_dbmigrate.child.recorder import Sources
+from pytest_dbmigrate.child.recorder import FileRecorder
 from pytest_dbmigrate.child.upgrade import Check, Record, Upgrade, listing, scripts_of
 from pytest_dbmigrate.databases.connection import connect
 from pytest_dbmigrate.errors import DbmigrateError, MigrationError
 from pytest_dbmigrate.migrations import versions
-from pytest_dbmigrate.migrations.environments import Source
+from pytest_dbmigrate.migrations.environments import Environment
 from pytest_dbmigrate.migrations.events import EventLog
 from pytest_dbmigrate.migrations.messages import Job, Message, Tables
 from pytest_dbmigrate.migrations.steps import BEFORE
@@ -41,7 +41,7 @@ def look(source: dict[str, Any], root: str, within_reference: str) -> Message:
 
     def work() -> Message:
         wishes = Wishes(root=root)
-        with configuration(Source.from_record(source), nowhere, ("head",), wishes) as config:
+        with configuration(Environment.from_record(source), nowhere, ("head",), wishes) as config:
             return {"type": "scripts", "scripts": listing(config)}
 
     try:
@@ -52,7 +52,7 @@ def look(source: dict[str, Any], root: str, within_reference: str) -> Message:
         raise failure.of_environment(error, None) from error
 
 
-class Work:
+class JobRunner:
     """One environment's part of a build."""
 
     def __init__(self, job: Job, notify: Callable[..., None]) -> None:
@@ -60,7 +60,7 @@ class Work:
         self._notify = notify
         self._dsn = Dsn.from_record(job["dsn"])
         self._upgrade: Upgrade | None = None
-        self._sources = Sources(job["root"], job["handed"]) if job["is_kept"] else None
+        self._sources = FileRecorder(job["root"], job["handed"]) if job["is_kept"] else None
         self._missed: list[str] = []  # what env.py looked for in config.attributes
         _find_modules_in(job["root"])
 
@@ -116,7 +116,7 @@ class Work:
         others = job["others"] or []
 
         def work() -> Upgrade:
-            source = Source.from_record(job["source"])
+            source = Environment.from_record(job["source"])
             with configuration(source, self._dsn, target, wishes) as config:
                 self._missed = config.attributes.missed  # type: ignore[attr-defined]
                 self._upgrade = Upgrade(
@@ -232,8 +232,11 @@ class Work:
             "scripts": upgrade.scripts,
         }
 
-    def _manifest(self, sources: Sources, upgrade: Upgrade) -> dict[str, Any]:
-        given = [*Source.from_record(self._job["source"]).files, upgrade.script.env_py_location]
+    def _manifest(self, sources: FileRecorder, upgrade: Upgrade) -> dict[str, Any]:
+        given = [
+            *Environment.from_record(self._job["source"]).files,
+            upgrade.script.env_py_location,
+        ]
         others = [os.path.realpath(path) for path in given] + before.files(self._job["helpers"])
         return sources.manifest(scripts_of(upgrade.script), others)
 

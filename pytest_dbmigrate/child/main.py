@@ -17,7 +17,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import IO, Any
 
-from pytest_dbmigrate.child.job import Work, look
+from pytest_dbmigrate.child.job import JobRunner, look
 from pytest_dbmigrate.errors import DbmigrateError, as_record
 from pytest_dbmigrate.migrations.messages import Message, send
 
@@ -56,7 +56,7 @@ def _messages(job: Any, stream: IO[str], later: SimpleQueue[Any]) -> Iterator[Me
     if "look" in job:
         yield look(job["source"], job["root"], job["within"])
         return
-    work = Work(job, partial(_notify, stream))
+    work = JobRunner(job, partial(_notify, stream))
     yield work.upgrade()
     if job["is_checked_later"]:
         yield work.compare(later.get())

@@ -20,7 +20,7 @@ _FOREIGN = ("site-packages", "dist-packages", "__pycache__", ".git")
 _WRITING = os.O_WRONLY | os.O_RDWR
 
 
-class Sources:
+class FileRecorder:
     """What has been read since it was made. There is one for the life of the child."""
 
     def __init__(self, root: str, besides: Iterable[str] = ()) -> None:

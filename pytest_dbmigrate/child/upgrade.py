@@ -24,7 +24,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from pytest_dbmigrate.addresses.dsn import Dsn
-from pytest_dbmigrate.child.recorder import Sources
+from pytest_dbmigrate.child.recorder import FileRecorder
 from pytest_dbmigrate.child.watch import Watch
 from pytest_dbmigrate.errors import MigrationError, StaleStateError, WrongDatabaseError
 from pytest_dbmigrate.migrations.events import Event, EventKind, EventLog
@@ -71,7 +71,7 @@ class Record:
     is what is known by now of the tables that the environment makes.
     """
 
-    sources: Sources
+    sources: FileRecorder
     configured: dict[str, Any] | None = None
     helpers: Sequence[str] = ()
     tables: dict[str, Any] | None = None

@@ -19,7 +19,7 @@ _INI, _TOML = "alembic.ini", "pyproject.toml"
 
 
 @dataclass(frozen=True)
-class Source:
+class Environment:
     """One Alembic environment: the files Alembic reads, or what makes its configuration.
 
     `folder` is where `alembic` would be run: relative paths start there. `scripts` is a
@@ -36,12 +36,12 @@ class Source:
     attribute: str = ""
 
     @classmethod
-    def from_record(cls, record: dict[str, Any]) -> Source:
-        """Return the source that `as_record` wrote."""
+    def from_record(cls, record: dict[str, Any]) -> Environment:
+        """Return the environment that `as_record` wrote."""
         return cls(**record)
 
     def as_record(self) -> dict[str, Any]:
-        """Return the source as JSON data."""
+        """Return it as JSON data."""
         return asdict(self)
 
     @property
@@ -56,7 +56,7 @@ class Source:
         return f"{place}:{self.section}" if self.section else place
 
 
-def find(configured: Sequence[str], folders: tuple[Path, ...]) -> tuple[Source, ...]:
+def find(configured: Sequence[str], folders: tuple[Path, ...]) -> tuple[Environment, ...]:
     """Return the configured environments, or the first one in `folders`.
 
     Raises `MigrationError` that lists where it looked.
@@ -69,7 +69,7 @@ def find(configured: Sequence[str], folders: tuple[Path, ...]) -> tuple[Source, 
         has_section = _has_section(toml)
         if ini.is_file() or has_section:
             found = str(ini) if ini.is_file() else ""
-            return (Source(found, str(toml) if has_section else "", str(folder)),)
+            return (Environment(found, str(toml) if has_section else "", str(folder)),)
         tried += [f"{ini}: no such file", f"{toml}: no [tool.alembic] section"]
     raise MigrationError(
         "no Alembic configuration was found",
@@ -78,35 +78,35 @@ def find(configured: Sequence[str], folders: tuple[Path, ...]) -> tuple[Source, 
     )
 
 
-def names(sources: Sequence[Source]) -> list[str]:
+def names(environments: Sequence[Environment]) -> list[str]:
     """Return what each environment is called in the history: nothing where there is just one."""
-    return [str(it) if len(sources) > 1 else "" for it in sources]
+    return [str(it) if len(environments) > 1 else "" for it in environments]
 
 
-def _from_line(line: str, root: Path) -> Source:
+def _from_line(line: str, root: Path) -> Environment:
     """Return the environment that a line names; a path in it is absolute."""
     path = Path(line)
     if path.is_dir():
-        return Source("", "", str(root), scripts=line)
+        return Environment("", "", str(root), scripts=line)
     if path.is_file():
         return _from_file(path)
     left, _, right = line.rpartition(":")
     if Path(left).is_file():
         return replace(_from_file(Path(left)), section=right)
     module, _, attribute = line.partition(":")
-    return Source("", "", str(root), module=module, attribute=attribute)
+    return Environment("", "", str(root), module=module, attribute=attribute)
 
 
-def _from_file(path: Path) -> Source:
+def _from_file(path: Path) -> Environment:
     if path.suffix != ".toml":
         beside = path.parent / _TOML
-        return Source(str(path), str(beside) if _has_section(beside) else "", str(path.parent))
+        return Environment(str(path), str(beside) if _has_section(beside) else "", str(path.parent))
     if not _has_section(path):
         raise MigrationError(
             f"{path} has no [tool.alembic] section",
             todo=("name another file with --db-alembic or dbmigrate_alembic",),
         )
-    return Source("", str(path), str(path.parent))
+    return Environment("", str(path), str(path.parent))
 
 
 def _has_section(path: Path) -> bool:

@@ -59,7 +59,7 @@ class Message(TypedDict, total=False):
     """One line from the child. Which keys it has depends on `type`.
 
     plan: total; started: revision, doc; prepared, done: revision, seconds;
-    result: heads, differences, unchecked, manifest, tables, and from `Child.migrate` output,
+    result: heads, differences, unchecked, manifest, tables, and from `ChildProcess.migrate` output,
     what was printed meanwhile; compared: differences, unchecked; scripts: scripts; error: error.
     """
 

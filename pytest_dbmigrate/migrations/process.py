@@ -39,7 +39,7 @@ _OUTPUT_KEPT = 20_000  # characters
 _FAREWELL = 1.0  # seconds a child that has done its work may take to end
 
 
-class Child:
+class ChildProcess:
     """The process that runs the migrations, started ahead of its job.
 
     It imports Alembic and SQLAlchemy while the server is still starting, and waits. It

@@ -34,9 +34,9 @@ from pytest_dbmigrate.template.candidates import Candidate
 from pytest_dbmigrate.template.migration import Children
 
 if TYPE_CHECKING:
-    from pytest_dbmigrate.migrations.environments import Source
+    from pytest_dbmigrate.migrations.environments import Environment
     from pytest_dbmigrate.migrations.messages import Message
-    from pytest_dbmigrate.migrations.process import Child
+    from pytest_dbmigrate.migrations.process import ChildProcess
 
 
 class Builder:
@@ -48,8 +48,8 @@ class Builder:
         run: Run,
         server: Server,
         control: Control,
-        sources: tuple[Source, ...],
-        child: Callable[[Source], Child],
+        sources: tuple[Environment, ...],
+        child: Callable[[Environment], ChildProcess],
         replaced: str,
     ) -> None:
         """`child` starts the migration child; `replaced` is why the kept server is a new one."""

@@ -11,10 +11,10 @@ from pytest_dbmigrate.settings.values import Settings
 from pytest_dbmigrate.version import __version__
 
 if TYPE_CHECKING:
-    from pytest_dbmigrate.migrations.environments import Source
+    from pytest_dbmigrate.migrations.environments import Environment
 
 
-def shape(settings: Settings, release: str, sources: Iterable[Source]) -> dict[str, str]:
+def shape(settings: Settings, release: str, sources: Iterable[Environment]) -> dict[str, str]:
     """Return each of them by name, as text; `release` is the server's."""
     return {
         "pytest-dbmigrate": __version__,

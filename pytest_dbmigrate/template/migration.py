@@ -17,9 +17,9 @@ from pytest_dbmigrate.settings.values import Settings
 from pytest_dbmigrate.template.candidates import Candidate
 
 if TYPE_CHECKING:
-    from pytest_dbmigrate.migrations.environments import Source
+    from pytest_dbmigrate.migrations.environments import Environment
     from pytest_dbmigrate.migrations.messages import Job, Message
-    from pytest_dbmigrate.migrations.process import Child
+    from pytest_dbmigrate.migrations.process import ChildProcess
 
 
 class Children:
@@ -30,8 +30,8 @@ class Children:
         settings: Settings,
         run: Run,
         events: Dsn,
-        sources: Sequence[Source],
-        start: Callable[[Source], Child],
+        sources: Sequence[Environment],
+        start: Callable[[Environment], ChildProcess],
     ) -> None:
         """`events` is where the control database is; `start` starts the child of a source."""
         self._settings = settings
@@ -76,7 +76,7 @@ class Children:
         dsn: Dsn,
         base: Candidate | None,
         name: str,
-        one: Source,
+        one: Environment,
         before: dict[str, Message],
         lent: dict[str, str],
     ) -> Job:

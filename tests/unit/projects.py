@@ -15,7 +15,7 @@ from pytest_dbmigrate.addresses.dsn import Dsn
 from pytest_dbmigrate.child import upgrade
 from pytest_dbmigrate.child.configuration import Wishes, configuration
 from pytest_dbmigrate.migrations import events
-from pytest_dbmigrate.migrations.environments import Source
+from pytest_dbmigrate.migrations.environments import Environment
 
 INI = """
 [alembic]
@@ -96,7 +96,7 @@ class Project:
         """Return an upgrade of the project's database, ready to run."""
         (self.folder / "alembic.ini").write_text(INI.format(driver=self.driver))
         target = target or ("head",)
-        source = Source(str(self.folder / "alembic.ini"), "", str(self.folder))
+        source = Environment(str(self.folder / "alembic.ini"), "", str(self.folder))
         with configuration(source, self.database, target, Wishes()) as config:
             pass  # it gives no connection that would be closed by now
         log = events.EventLog(self.history, "0a1b2c3d", "00000001")

@@ -20,12 +20,12 @@ from pytest_dbmigrate.migrations.fingerprint import Files
 CHILD = """
 import json, os, runpy, sys
 from pathlib import Path
-from pytest_dbmigrate.child.recorder import Sources
+from pytest_dbmigrate.child.recorder import FileRecorder
 
 root = Path(sys.argv[1])
 script = str(root / "0001.py")
 sys.path.insert(0, str(root))
-sources = Sources(str(root))
+sources = FileRecorder(str(root))
 since = sources.mark()
 {body}
 print(json.dumps(answer))

@@ -14,7 +14,7 @@ from pytest_dbmigrate.addresses.dsn import Dsn, Secret
 from pytest_dbmigrate.child.configuration import Wishes, configuration
 from pytest_dbmigrate.child.upgrade import target_of
 from pytest_dbmigrate.errors import MigrationError, WrongDatabaseError
-from pytest_dbmigrate.migrations.environments import Source
+from pytest_dbmigrate.migrations.environments import Environment
 
 if TYPE_CHECKING:
     from tests.unit.projects import Project
@@ -29,7 +29,7 @@ def history(project: Project) -> list[tuple[Any, ...]]:
 def url_in(folder: Path, ini: str) -> str | None:
     file = folder / "alembic.ini"
     file.write_text(ini)
-    with configuration(Source(str(file), "", str(folder)), DSN, ("head",), Wishes()) as config:
+    with configuration(Environment(str(file), "", str(folder)), DSN, ("head",), Wishes()) as config:
         return config.get_main_option("sqlalchemy.url")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_dbmigrate.errors import MigrationError
-from pytest_dbmigrate.migrations.environments import Source, find
+from pytest_dbmigrate.migrations.environments import Environment, find
 
 TOML = "[tool.alembic]\nscript_location = 'migrations'\n"
 OTHER_TOML = "[tool.black]\nline-length = 100\n"
@@ -27,7 +27,7 @@ def write(folder: Path, name: str, text: str = "[alembic]\n") -> str:
     return str(folder / name)
 
 
-def only(configured: str, folders: tuple[Path, ...]) -> Source:
+def only(configured: str, folders: tuple[Path, ...]) -> Environment:
     (found,) = find((configured,) if configured else (), folders)
     return found
 
@@ -40,18 +40,18 @@ def refusal(configured: str, folders: tuple[Path, ...]) -> list[str]:
 
 def test_an_ini_file_is_found(folders: tuple[Path, Path]) -> None:
     ini = write(folders[0], "alembic.ini")
-    assert only("", folders) == Source(ini, "", str(folders[0]))
+    assert only("", folders) == Environment(ini, "", str(folders[0]))
 
 
 def test_a_pyproject_with_a_section_is_found(folders: tuple[Path, Path]) -> None:
     toml = write(folders[0], "pyproject.toml", TOML)
-    assert only("", folders) == Source("", toml, str(folders[0]))
+    assert only("", folders) == Environment("", toml, str(folders[0]))
 
 
 def test_both_files_are_found_together(folders: tuple[Path, Path]) -> None:
     ini = write(folders[0], "alembic.ini")
     toml = write(folders[0], "pyproject.toml", TOML)
-    assert only("", folders) == Source(ini, toml, str(folders[0]))
+    assert only("", folders) == Environment(ini, toml, str(folders[0]))
 
 
 @pytest.mark.parametrize("text", [OTHER_TOML, "not toml", ""])
@@ -60,13 +60,13 @@ def test_a_pyproject_without_a_section_is_passed_over(
 ) -> None:
     write(folders[0], "pyproject.toml", text)
     ini = write(folders[1], "alembic.ini")
-    assert only("", folders) == Source(ini, "", str(folders[1]))
+    assert only("", folders) == Environment(ini, "", str(folders[1]))
 
 
 def test_the_first_folder_goes_before_the_second(folders: tuple[Path, Path]) -> None:
     ini = write(folders[0], "alembic.ini")
     write(folders[1], "alembic.ini")
-    assert only("", folders) == Source(ini, "", str(folders[0]))
+    assert only("", folders) == Environment(ini, "", str(folders[0]))
 
 
 def test_a_configured_file_goes_before_all_folders(
@@ -74,7 +74,7 @@ def test_a_configured_file_goes_before_all_folders(
 ) -> None:
     write(folders[0], "alembic.ini")
     ini = write(tmp_path, "other.ini")
-    assert only(ini, folders) == Source(ini, "", str(tmp_path))
+    assert only(ini, folders) == Environment(ini, "", str(tmp_path))
 
 
 def test_a_configured_ini_file_is_read_with_the_pyproject_beside_it(
@@ -82,13 +82,13 @@ def test_a_configured_ini_file_is_read_with_the_pyproject_beside_it(
 ) -> None:
     ini = write(tmp_path, "other.ini")
     toml = write(tmp_path, "pyproject.toml", TOML)
-    assert only(ini, folders) == Source(ini, toml, str(tmp_path))
+    assert only(ini, folders) == Environment(ini, toml, str(tmp_path))
 
 
 def test_a_configured_toml_file_is_read_alone(folders: tuple[Path, Path], tmp_path: Path) -> None:
     write(tmp_path, "alembic.ini")
     toml = write(tmp_path, "pyproject.toml", TOML)
-    assert only(toml, folders) == Source("", toml, str(tmp_path))
+    assert only(toml, folders) == Environment("", toml, str(tmp_path))
 
 
 def test_a_configured_toml_file_without_a_section_is_refused(
@@ -116,12 +116,12 @@ def test_a_project_without_a_configuration_is_told_where_it_was_looked_for(
 
 
 def test_a_source_says_which_file_it_is() -> None:
-    assert [str(Source("a.ini", "p.toml", "/")), str(Source("", "p.toml", "/"))] == [
+    assert [str(Environment("a.ini", "p.toml", "/")), str(Environment("", "p.toml", "/"))] == [
         "a.ini",
         "p.toml",
     ]
 
 
 def test_a_source_survives_a_trip_through_a_record() -> None:
-    source = Source("a.ini", "p.toml", "/")
-    assert Source(**source.as_record()) == source
+    source = Environment("a.ini", "p.toml", "/")
+    assert Environment(**source.as_record()) == source

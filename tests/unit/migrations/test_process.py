@@ -11,7 +11,7 @@ import pytest
 
 from pytest_dbmigrate.errors import MigrationError, RevisionError
 from pytest_dbmigrate.migrations.messages import Job, Message
-from pytest_dbmigrate.migrations.process import Child
+from pytest_dbmigrate.migrations.process import ChildProcess
 
 if TYPE_CHECKING:
     from tests.unit.projects import Project
@@ -20,10 +20,10 @@ ADVICE = "  to do: see what it printed; out of memory, or a crash in a library?"
 
 
 @pytest.fixture
-def child(project: Project) -> Iterator[Child]:
+def child(project: Project) -> Iterator[ChildProcess]:
     """A child that waits for its job."""
     project.upgrade()  # writes alembic.ini
-    child = Child(str(project.folder))
+    child = ChildProcess(str(project.folder))
     yield child
     child.close()
 
@@ -61,19 +61,19 @@ def job(project: Project) -> Job:
     }
 
 
-def run(child: Child, job: Job) -> tuple[Message, list[Message]]:
+def run(child: ChildProcess, job: Job) -> tuple[Message, list[Message]]:
     heard: list[Message] = []
     return child.migrate(job, heard.append, meanwhile=lambda: None), heard
 
 
-def refusal(child: Child, job: Job) -> list[str]:
+def refusal(child: ChildProcess, job: Job) -> list[str]:
     with pytest.raises(MigrationError) as refused:
         run(child, job)
     return str(refused.value).splitlines()
 
 
 def test_the_child_migrates_the_database_and_tells_each_step(
-    child: Child, job: Job, project: Project
+    child: ChildProcess, job: Job, project: Project
 ) -> None:
     project.add("0001", 'op.execute("create table item (id int)")\nprint("made")')
     result, heard = run(child, job)
@@ -88,14 +88,16 @@ def test_the_child_migrates_the_database_and_tells_each_step(
     assert project.query("select count(*) from item") == [(0,)]
 
 
-def test_the_child_has_the_jobs_environment(child: Child, job: Job, project: Project) -> None:
+def test_the_child_has_the_jobs_environment(
+    child: ChildProcess, job: Job, project: Project
+) -> None:
     project.add("0001", "import os; assert os.environ['ANSWER'] == '42'")
     assert run(child, job)[0]["heads"] == ["0001"]
     assert "ANSWER" not in os.environ
 
 
 def test_the_childs_failure_is_raised_with_what_it_printed(
-    child: Child, job: Job, project: Project
+    child: ChildProcess, job: Job, project: Project
 ) -> None:
     project.add("0001", "print('so far so good')\n1 / 0")
     with pytest.raises(RevisionError) as raised:
@@ -112,14 +114,14 @@ def test_the_childs_failure_is_raised_with_what_it_printed(
 
 
 def test_what_the_child_printed_is_shown_without_the_password(
-    child: Child, job: Job, project: Project
+    child: ChildProcess, job: Job, project: Project
 ) -> None:
     project.add("0001", f"print('{project.database.password}')\n1 / 0")
     assert refusal(child, job)[-1] == "    ***"
 
 
 def test_a_message_that_postgres_cannot_store_is_an_event_without_what_it_refuses(
-    child: Child, job: Job, project: Project
+    child: ChildProcess, job: Job, project: Project
 ) -> None:
     project.add("0001", "raise RuntimeError('a \\0 and a \\udcff')")
     assert "  error: RuntimeError: a \0 and a \udcff" in refusal(child, job)
@@ -128,7 +130,7 @@ def test_a_message_that_postgres_cannot_store_is_an_event_without_what_it_refuse
 
 
 def test_a_child_that_is_killed_is_named_with_the_revision_that_ran(
-    child: Child, job: Job, project: Project
+    child: ChildProcess, job: Job, project: Project
 ) -> None:
     project.add("0001", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
     assert refusal(child, job)[:2] == [
@@ -138,7 +140,7 @@ def test_a_child_that_is_killed_is_named_with_the_revision_that_ran(
 
 
 def test_a_child_that_ends_itself_is_named_with_its_status(
-    child: Child, job: Job, project: Project
+    child: ChildProcess, job: Job, project: Project
 ) -> None:
     project.write_env("import os; os._exit(7)")
     assert refusal(child, job)[:2] == [
@@ -147,7 +149,7 @@ def test_a_child_that_ends_itself_is_named_with_its_status(
     ]
 
 
-def test_a_child_that_died_before_its_job_came_is_noticed(child: Child, job: Job) -> None:
+def test_a_child_that_died_before_its_job_came_is_noticed(child: ChildProcess, job: Job) -> None:
     os.kill(child._process.pid, signal.SIGKILL)
     os.waitid(os.P_PID, child._process.pid, os.WEXITED | os.WNOWAIT)
     assert refusal(child, job)[0] == (
@@ -155,7 +157,9 @@ def test_a_child_that_died_before_its_job_came_is_noticed(child: Child, job: Job
     )
 
 
-def test_work_is_done_while_the_child_works(child: Child, job: Job, project: Project) -> None:
+def test_work_is_done_while_the_child_works(
+    child: ChildProcess, job: Job, project: Project
+) -> None:
     project.add("0001", "pass")
     order: list[str] = []
     child.migrate(
@@ -168,14 +172,14 @@ def test_a_child_that_is_not_needed_is_ended(
     project: Project, processes: Callable[[str], list[int]], eventually: Any
 ) -> None:
     project.upgrade()
-    child = Child(str(project.folder))
+    child = ChildProcess(str(project.folder))
     eventually(lambda: processes(str(project.folder)) == [child._process.pid])
     child.close()
     assert processes(str(project.folder)) == []
 
 
 def test_a_child_without_a_job_ends_by_itself(project: Project) -> None:
-    child = Child(str(project.folder))
+    child = ChildProcess(str(project.folder))
     assert child._process.stdin is not None
     child._process.stdin.close()
     assert child._process.wait(30) == 0
@@ -183,7 +187,7 @@ def test_a_child_without_a_job_ends_by_itself(project: Project) -> None:
 
 
 def test_a_child_ends_with_its_parent_in_the_middle_of_a_migration(
-    child: Child, job: Job, project: Project
+    child: ChildProcess, job: Job, project: Project
 ) -> None:
     project.add("0001", "import signal; signal.pause()")
 
