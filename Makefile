@@ -21,7 +21,7 @@ help:
 	@echo "make types         check types"
 	@echo "make wheel-check   build the wheel and try it with the lowest versions allowed"
 	@echo "make bench         measure what the documentation promises"
-	@echo "make docs-options  write docs/options.md anew"
+	@echo "make docs-options  write docs/reference/options.md anew"
 	@echo "make clean         remove what the others have made"
 
 example: $(READY)
@@ -64,7 +64,7 @@ bench: $(READY)
 	$(python) -m benchmarks.suites
 
 docs-options: $(READY)
-	$(python) docs/options.py
+	$(python) docs/reference/options.py
 
 clean:
 	rm -rf .venv .tox build dist .hypothesis .coverage

@@ -147,7 +147,8 @@ class Narrator:
             who = "new on the whole server since the migrations began"
         self._line(f"{who}: {', '.join(note['things'])}")
         if note["stays"]:
-            self._line("it stays when the run ends: guard it, see docs/migrations.md (Roles)")
+            page = "docs/reference/migrations.md (Roles)"
+            self._line(f"it stays when the run ends: guard it, see {page}")
 
     def _tell_checked(self, note: dict[str, Any]) -> None:
         self._differences = note["differences"]

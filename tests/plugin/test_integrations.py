@@ -1,4 +1,4 @@
-"""Libraries that come between a project and Alembic: as their pages in docs/integrations tell."""
+"""Libraries between a project and Alembic, as the pages in docs/how-to/integrations tell."""
 
 from __future__ import annotations
 

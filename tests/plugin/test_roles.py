@@ -17,7 +17,7 @@ from tests.plugin.resuming import Resumer, cached, how
 READER = 'op.execute("create role app_reader")'
 MADE = "the migrations made, for the whole server: "
 NEW = "new on the whole server since the migrations began: "
-STAYS = "it stays when the run ends: guard it, see docs/migrations.md (Roles)"
+STAYS = "it stays when the run ends: guard it, see docs/reference/migrations.md (Roles)"
 TEST = "def test_it(migrated_db): pass"
 STARTED = """
 def test_it(migrated_db):

@@ -49,9 +49,9 @@ def broken_links(page: Path) -> Iterator[str]:
 
 
 def test_the_page_of_options_is_the_one_made_from_the_settings() -> None:
-    made = runpy.run_path(str(ROOT / "docs/options.py"))["page"]()
+    made = runpy.run_path(str(ROOT / "docs/reference/options.py"))["page"]()
 
-    assert (ROOT / "docs/options.md").read_text() == made, "run `make docs-options`"
+    assert (ROOT / "docs/reference/options.md").read_text() == made, "run `make docs-options`"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -144,8 +144,8 @@ def is_within(few: list[str], many: list[str]) -> bool:
 
 
 def messages() -> list[str]:
-    """Return the messages that docs/errors.md explains; `...` is what varies."""
-    text = (ROOT / "docs/errors.md").read_text()
+    """Return the messages that docs/reference/errors.md explains; `...` is what varies."""
+    text = (ROOT / "docs/reference/errors.md").read_text()
     cells = re.findall(r"^\| (`.*?`) \|", text, re.MULTILINE)
     return [message for cell in cells for message in re.findall(r"`([^`]*)`", cell)]
 

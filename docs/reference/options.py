@@ -1,4 +1,4 @@
-"""Write docs/options.md from the plugin's own lists of settings and actions."""
+"""Write docs/reference/options.md from the plugin's own lists of settings and actions."""
 
 from __future__ import annotations
 
