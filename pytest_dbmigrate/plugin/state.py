@@ -138,7 +138,7 @@ class State:
     def session(self) -> Session:
         """Return this process's session, begun with the first call."""
         if self._session is None:
-            self._forget(_ELSEWHERE if "://" in self.settings.server else _ELSEWHERE + _DEMANDS)
+            self._forget(_ELSEWHERE if self.settings.server.is_given else _ELSEWHERE + _DEMANDS)
             from pytest_dbmigrate.session import Session
 
             current = self.run()

@@ -33,11 +33,11 @@ def choose(settings: Settings) -> Choice:
 
     Docker is asked for at most a second. Raises `ServerError` if none can be had.
     """
-    if "://" in settings.server:
+    if settings.server.is_given:
         return Choice("url")
-    if settings.server == "embedded":
+    if settings.server.kind == "embedded":
         return Choice("embedded")
-    if settings.server == "docker":
+    if settings.server.kind == "docker":
         return _docker(settings, _ASKED_FOR_SECONDS)
     try:
         return _docker(settings, ANSWER_SECONDS)

@@ -110,7 +110,8 @@ def _known_address(run: Run) -> Address | None:
 
 def _settle(settings: Settings, run: Run, choice: Choice) -> Address:
     if choice.kind == "url":
-        address = Address(Dsn.parse(settings.server), "url", choice.reason)
+        assert settings.server.address is not None
+        address = Address(settings.server.address, "url", choice.reason)
     else:
         dsn, holder = instance.reserve()
         address = Address(dsn, "embedded", choice.reason, holder)

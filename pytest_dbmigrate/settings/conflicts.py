@@ -41,12 +41,8 @@ def _refuse_server(settings: Settings) -> None:
             f"dbmigrate_compose_service={settings.compose_service} needs a compose file",
             todo=("set dbmigrate_compose_file as well, or neither",),
         )
-    if "://" not in settings.server or settings.allow_remote:
-        return
-    from pytest_dbmigrate.addresses.dsn import Dsn
-
-    dsn = Dsn.parse(settings.server)
-    if not dsn.is_loopback:
+    dsn = settings.server.address
+    if dsn is not None and not dsn.is_loopback and not settings.allow_remote:
         raise _error(
             f"the server at {dsn.host} is not on this machine",
             tried=(f"{dsn}, from the {settings.sources['server']}",),

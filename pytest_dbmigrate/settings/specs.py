@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_dbmigrate.addresses.env_variable import EnvVariable
 from pytest_dbmigrate.settings import parsers
+from pytest_dbmigrate.settings.server_request import ServerRequest
 
 if TYPE_CHECKING:
     from pytest_dbmigrate.addresses.env_file import EnvFile
@@ -65,18 +66,6 @@ def _one_of(*words: str) -> Callable[[str], str]:
     return parse
 
 
-def _server(text: str) -> str:
-    if text in ("auto", "docker", "embedded"):
-        return text
-    from pytest_dbmigrate.addresses.dsn import Dsn, SecretAddress
-
-    if "://" not in text:
-        raise ValueError("it is auto, docker, embedded or a postgresql:// URL")
-    if not Dsn.parse(text).host:
-        raise ValueError("the URL names no host")
-    return SecretAddress(text)
-
-
 def _flag(text: str) -> bool:
     if text.lower() in _TRUE:
         return True
@@ -121,10 +110,10 @@ def _env_file(line: str) -> EnvFile:
 SPECS: tuple[Spec, ...] = (
     Spec(
         "server",
-        "auto",
+        ServerRequest(),
         "where Postgres comes from: auto (Docker if an engine answers, else embedded), "
         "docker, embedded, or the postgresql:// URL of a server that runs already",
-        _server,
+        ServerRequest.parse,
         metavar="auto|docker|embedded|URL",
     ),
     Spec(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_dbmigrate.addresses.env_variable import EnvVariable
 from pytest_dbmigrate.settings import parsers
+from pytest_dbmigrate.settings.server_request import ServerRequest
 from pytest_dbmigrate.settings.specs import BY_NAME
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class Settings:
     """Every setting's value, and where each came from. Paths are absolute."""
 
     root: Path
-    server: str
+    server: ServerRequest
     allow_remote: bool
     fresh: bool
     resume: bool

@@ -50,7 +50,8 @@ def new(settings: Settings, kept: Kept, before: Record | None = None) -> Server:
 
 def given(settings: Settings, kept: Kept) -> Server:
     """Return the server at the configured URL, of which only our databases are kept."""
-    found = given_server.connect(Dsn.parse(settings.server), settings.timeout)
+    assert settings.server.address is not None
+    found = given_server.connect(settings.server.address, settings.timeout)
     cleanup.write_address(kept.folder, found.dsn, "url", "")
     record = Record(
         kind="url",

@@ -64,7 +64,8 @@ class Record:
 
 def asked(settings: Settings) -> dict[str, str]:
     """Return the settings that a kept server rests on."""
-    return {name: str(getattr(settings, name)) for name in _ASKED}
+    texts = {name: str(getattr(settings, name)) for name in _ASKED}
+    return texts | {"server": settings.server.text}  # a password that has changed is noticed
 
 
 def key(root: str | Path) -> str:

@@ -25,7 +25,7 @@ def server(settings: Settings, run: Run) -> tuple[Server, str]:
     is started: it drops what this run leaves on the server. Raises `ServerError`.
     """
     kept = Kept.of(settings.root)
-    command = cleanup.command(run.folder, kept.key, may_be_gone="://" not in settings.server)
+    command = cleanup.command(run.folder, kept.key, may_be_gone=not settings.server.is_given)
     with kept.only_one(), run.guarding(guardian.Work(commands=[command])):
         try:
             found, reason = _found(settings, run, kept)

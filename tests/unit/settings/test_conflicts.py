@@ -154,4 +154,4 @@ def test_a_server_on_another_machine_is_refused(tmp_path: Path) -> None:
 
 def test_a_server_on_another_machine_is_taken_if_that_is_allowed(tmp_path: Path) -> None:
     settings = resolved(tmp_path, {"server": REMOTE, "allow_remote": "true"})
-    assert settings.server == REMOTE
+    assert settings.server.text == REMOTE
