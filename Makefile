@@ -9,7 +9,7 @@ READY = .venv/ready
 python = "$(CURDIR)/.venv/bin/python"
 
 .DELETE_ON_ERROR:
-.PHONY: help example test test-kills test-docker test-real lint types wheel-check bench docs-options clean
+.PHONY: help example test test-kills test-docker test-real lint types wheel-check bench docs docs-options clean
 
 help:
 	@echo "make example       run the examples against a Postgres of their own"
@@ -21,6 +21,7 @@ help:
 	@echo "make types         check types"
 	@echo "make wheel-check   build the wheel and try it with the lowest versions allowed"
 	@echo "make bench         measure what the documentation promises"
+	@echo "make docs          build the site into build/docs; a warning is an error"
 	@echo "make docs-options  write docs/reference/options.md anew"
 	@echo "make clean         remove what the others have made"
 
@@ -62,6 +63,10 @@ bench: $(READY)
 	$(python) -m benchmarks.lease
 	$(python) -m benchmarks.resume
 	$(python) -m benchmarks.suites
+
+docs: $(READY)
+	$(python) -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo "the site is in build/docs/index.html"
 
 docs-options: $(READY)
 	$(python) docs/reference/options.py
