@@ -12,16 +12,27 @@ from pytest_dbmigrate.version import __version__
 
 if TYPE_CHECKING:
     from pytest_dbmigrate.addresses.dsn import Dsn
+    from pytest_dbmigrate.databases.factory import FactoryDatabase, MigratedDatabaseFactory
     from pytest_dbmigrate.databases.lease import MigratedDatabase
     from pytest_dbmigrate.errors import DbmigrateError
     from pytest_dbmigrate.servers.server import Server
 
-__all__ = ["DbmigrateError", "Dsn", "MigratedDatabase", "Server", "__version__"]
+__all__ = [
+    "DbmigrateError",
+    "Dsn",
+    "FactoryDatabase",
+    "MigratedDatabase",
+    "MigratedDatabaseFactory",
+    "Server",
+    "__version__",
+]
 
 _LAZY = {
     "DbmigrateError": "pytest_dbmigrate.errors",
     "Dsn": "pytest_dbmigrate.addresses.dsn",
+    "FactoryDatabase": "pytest_dbmigrate.databases.factory",
     "MigratedDatabase": "pytest_dbmigrate.databases.lease",
+    "MigratedDatabaseFactory": "pytest_dbmigrate.databases.factory",
     "Server": "pytest_dbmigrate.servers.server",
 }
 

@@ -30,6 +30,7 @@ from pytest_dbmigrate.settings.values import Settings
 
 if TYPE_CHECKING:
     from pytest_dbmigrate.databases.control import Control, Holder
+    from pytest_dbmigrate.databases.factory import MigratedDatabaseFactory
     from pytest_dbmigrate.databases.lease import Lease, MigratedDatabase
     from pytest_dbmigrate.databases.pools import Pools
     from pytest_dbmigrate.migrations.environments import Environment
@@ -67,6 +68,7 @@ class Session:
         self._address: startup.Address | None = None
         self._server: Server | None = None
         self._shared: MigratedDatabase | None = None
+        self._factory: MigratedDatabaseFactory | None = None
         self._process = os.getpid()
         self.taken = 0  # databases that tests were given
 
@@ -120,6 +122,30 @@ class Session:
                 self._shared = self.take()
         return self._shared
 
+    def factory(self, *, name_leaks: bool) -> MigratedDatabaseFactory:
+        """Return what makes databases beside the tests' own; the caller releases them.
+
+        Connections that are left open are noted if `name_leaks`. Raises `DbmigrateError`.
+        """
+        from pytest_dbmigrate.databases import names
+        from pytest_dbmigrate.databases.factory import MigratedDatabaseFactory
+        from pytest_dbmigrate.databases.lease import Lease
+
+        self.prepare()
+        assert self._opened is not None
+        control, template = self._opened.control, self._opened.lease.template
+
+        def make_lease(number: int, label: str) -> Lease:
+            self.taken += 1
+            name = names.additional(self.run.id, self.worker, number, label)
+            return Lease(control, self.run.id, self.worker, template, name)
+
+        def note_leaks(whose: str, connections: list[str]) -> None:
+            self.run.note("leaked", test=whose, connections=connections)
+
+        self._factory = MigratedDatabaseFactory(make_lease, note_leaks if name_leaks else None)
+        return self._factory
+
     def release(self, test: str, *, name_leaks: bool) -> None:
         """End a test's hold on its database; note the connections it left open if asked."""
         if self._is_forked():
@@ -143,7 +169,13 @@ class Session:
         run has kept as many as it may.
         """
         lease, _ = self.prepare()
-        dsn = lease.will_keep("" if self._shared else test)
+        return self._psql(lease.will_keep("" if self._shared else test))
+
+    def keep_additional(self) -> list[str]:
+        """Keep the databases of `migrated_db_factory` that live now, as `keep` keeps a test's."""
+        return [self._psql(dsn) for dsn in self._factory.keep()] if self._factory else []
+
+    def _psql(self, dsn: Dsn | None) -> str:
         if dsn is None:
             return ""
         self.run.keep()

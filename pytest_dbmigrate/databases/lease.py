@@ -104,27 +104,36 @@ class MigratedDatabase:
 class Lease:
     """A worker's one database name, and the database that has it during a test."""
 
-    def __init__(self, control: Control, run_id: str, worker: str, template: str) -> None:
-        self.name = names.lease(run_id, worker)
+    def __init__(
+        self, control: Control, run_id: str, worker: str, template: str, name: str = ""
+    ) -> None:
+        """`name` is that of a database beside the worker's own; without it, it is that one's."""
+        self.name = name or names.lease(run_id, worker)
         self._control = control
         self._run = run_id
         self._worker = worker
-        self._template = template
+        self.template = template
         self._kept = ""
         self._database: MigratedDatabase | None = None
+        self._is_taken = False
         control.register(self.name, "lease")
 
     def take(self) -> MigratedDatabase:
         """Return a new copy of the template. Raises `DatabaseError`."""
-        self._control.drop(self.name)
-        self._control.create(self.name, "lease", self._template)
-        self._database = MigratedDatabase(self._control.dsn.at(self.name))
+        self._database = MigratedDatabase(self.take_address())
         return self._database
+
+    def take_address(self) -> Dsn:
+        """Return the address of a new copy of the template. Raises `DatabaseError`."""
+        self._control.drop(self.name)
+        self._control.create(self.name, "lease", self.template)
+        self._is_taken = True
+        return self._control.dsn.at(self.name)
 
     @property
     def is_taken(self) -> bool:
         """Whether a test has the database at the moment."""
-        return self._database is not None
+        return self._is_taken
 
     def leaked(self, pools: Pools) -> list[str]:
         """Return a line for each connection the test left open.
@@ -156,6 +165,7 @@ class Lease:
     def release(self, pools: Pools) -> None:
         """Close what this process has open, and drop the database or keep it."""
         self._close(pools)
+        self._is_taken = False
         if not self._kept:
             self._control.drop(self.name)
         elif self._kept != self.name:

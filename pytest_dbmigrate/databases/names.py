@@ -34,8 +34,17 @@ def lease(run_id: str, worker: str) -> str:
     return f"{_PREFIX}_{run_id}_{worker}"
 
 
+def additional(run_id: str, worker: str, number: int, label: str) -> str:
+    """Return a name for a database beside a worker's own; `label` is what its user calls it."""
+    return _readable(f"{_PREFIX}_{run_id}_{worker}_extra{number}", label)
+
+
 def kept(run_id: str, worker: str, number: int, test: str) -> str:
     """Return a name for a kept database that tells which test it was."""
-    start = f"{_PREFIX}_{run_id}_{worker}_{number}_"
-    plain = re.sub(r"\W+", "_", test, flags=re.ASCII).strip("_").lower()
-    return start + plain[: _LONGEST - len(start)]
+    return _readable(f"{_PREFIX}_{run_id}_{worker}_{number}", test)
+
+
+def _readable(start: str, text: str) -> str:
+    """Return a name that begins with `start` and goes on with what fits of a text."""
+    plain = re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_").lower()
+    return f"{start}_{plain}"[:_LONGEST].rstrip("_")

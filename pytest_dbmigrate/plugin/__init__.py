@@ -1,6 +1,6 @@
 """The plugin `dbmigrate`: the only rooms that import pytest."""
 
-from pytest_dbmigrate.plugin.fixtures import db_server, migrated_db
+from pytest_dbmigrate.plugin.fixtures import db_server, migrated_db, migrated_db_factory
 from pytest_dbmigrate.plugin.hooks import (
     pytest_cmdline_main,
     pytest_collection_finish,
@@ -17,6 +17,7 @@ from pytest_dbmigrate.plugin.options import pytest_addoption
 __all__ = [
     "db_server",
     "migrated_db",
+    "migrated_db_factory",
     "pytest_addoption",
     "pytest_cmdline_main",
     "pytest_collection_finish",

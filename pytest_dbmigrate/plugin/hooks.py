@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from pytest_dbmigrate.plugin.fixtures import WITH_DATABASE, WITH_SERVER, explain_scope
 from pytest_dbmigrate.plugin.state import RUN_VARIABLE, STATE, State
 
 # What only a run with a database needs is imported where it is needed: a run of unit tests
 # pays for each module that is imported here.
 
-_FIXTURES = frozenset({"migrated_db", "db_server"})
 _TELL_EVERY = 0.1  # seconds
 
 
@@ -76,14 +76,14 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     needed = {name for item in session.items for name in getattr(item, "fixturenames", ())}
     if state.settings.shared and session.items:
         needed.add("migrated_db")
-    if state.is_worker or state.is_controller or state.is_inert or not needed & _FIXTURES:
+    if state.is_worker or state.is_controller or state.is_inert or not needed & WITH_SERVER:
         return
     if session.testsfailed and not session.config.option.continue_on_collection_errors:
         return
     from pytest_dbmigrate.errors import DbmigrateError
 
     with contextlib.suppress(DbmigrateError):  # each test that needs it will say so
-        if "migrated_db" in needed:
+        if needed & WITH_DATABASE:
             state.session().prepare()
         else:
             state.session().server()
@@ -97,15 +97,23 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         state.refuse(name)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Prepare the database before the test's own fixtures, and what they may patch."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
+    """Prepare the database before the test's own fixtures, and what they may patch.
+
+    Where a fixture of a higher scope asks for a test's database, tell what to ask for instead.
+    """
     state = item.config.stash[STATE]
-    if "migrated_db" in getattr(item, "fixturenames", ()) and not state.is_inert:
+    if WITH_DATABASE.intersection(getattr(item, "fixturenames", ())) and not state.is_inert:
         from pytest_dbmigrate.errors import DbmigrateError
 
         with contextlib.suppress(DbmigrateError):  # the fixture says so
             state.session().prepare()
+    try:
+        return (yield)
+    except pytest.fail.Exception as error:
+        error.msg = explain_scope(str(error.msg))
+        raise
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -54,13 +54,18 @@ def _keep_database(state: State, item: pytest.Item, report: pytest.TestReport) -
     Decided when the test itself is over, so that its own report can name the database;
     or when its set-up failed, for then there is no other report.
     """
-    if not state.session().is_leased or not _is_wanted(state, report):
+    if not _is_wanted(state, report):
         return
+    session, lines = state.session(), list[str]()
     try:
-        line = state.session().keep(item.name)
+        lines += [session.keep(item.name)] if session.is_leased else []
+        if "migrated_db_factory" in getattr(item, "fixturenames", ()):
+            lines += session.keep_additional()
     except DbmigrateError as error:
-        line = f"not kept: {error.what}"
-    report.sections.append((_SECTION, line or "not kept: this run has kept as many as it may"))
+        lines.append(f"not kept: {error.what}")
+    for line in lines:
+        said = line or "not kept: this run has kept as many as it may"
+        report.sections.append((_SECTION, said))
 
 
 def _is_wanted(state: State, report: pytest.TestReport) -> bool:

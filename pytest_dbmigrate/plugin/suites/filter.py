@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
+from pytest_dbmigrate.plugin.fixtures import WITH_SERVER
 from pytest_dbmigrate.plugin.state import State
 from pytest_dbmigrate.suites.definition import Suite
 from pytest_dbmigrate.suites.plan import Plan
-
-_FIXTURES = frozenset({"migrated_db", "db_server"})
 
 
 class Filter:
@@ -77,7 +76,7 @@ class Filter:
         is_rest = self._mine.kind == "rest" and any(
             suite.kind == "database" for suite in self._suites.all
         )
-        if is_rest and fixturedef.argname in _FIXTURES:
+        if is_rest and fixturedef.argname in WITH_SERVER:
             pytest.fail(
                 f"{fixturedef.argname} was asked for while the test was running, so it was not "
                 f"known to belong to suite integration: name the fixture in {request.node.name}'s "
@@ -93,7 +92,7 @@ class Filter:
         for suite in self._suites.loose:
             if suite.kind == "marker" and self._expressions[suite.name](item):
                 return suite
-        has_database = bool(_FIXTURES & set(getattr(item, "fixturenames", ())))
+        has_database = bool(WITH_SERVER & set(getattr(item, "fixturenames", ())))
         for suite in self._suites.loose:
             if suite.kind == "database" and has_database:
                 return suite
