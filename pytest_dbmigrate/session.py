@@ -20,7 +20,12 @@ from pytest_dbmigrate.errors import (
     BrokenServerError,
     DatabaseError,
     DbmigrateError,
-    as_record,
+)
+from pytest_dbmigrate.runs.notes import (
+    ConnectionsLeaked,
+    DatabaseFailed,
+    DatabaseKept,
+    WaitingForBuilder,
 )
 from pytest_dbmigrate.runs.run import Run
 from pytest_dbmigrate.servers import startup
@@ -154,7 +159,7 @@ class Session:
         if name_leaks:
             leaked = lease.leaked(pools)
             if leaked:
-                self.run.note("leaked", test=test, connections=leaked)
+                self.run.journal.write(ConnectionsLeaked(test, tuple(leaked)))
         lease.release(pools)
 
     @property
@@ -180,7 +185,7 @@ class Session:
             return ""
         self.run.keep()
         line = self.run.psql(dsn)
-        self.run.note("kept", line=line)
+        self.run.journal.write(DatabaseKept(line))
         return line
 
     def passwords(self) -> list[str]:
@@ -236,7 +241,7 @@ class Session:
         except DbmigrateError as error:
             if self._failure is None:
                 self._failure = error
-                self.run.note("failed", error=as_record(error))
+                self.run.journal.write(DatabaseFailed(error))
             raise
 
     def _open(self) -> _Opened:
@@ -285,7 +290,7 @@ class Session:
             raise
 
     def _tell_waiting(self, holder: Holder) -> None:
-        self.run.note("waiting", holder=str(holder))
+        self.run.journal.write(WaitingForBuilder(str(holder)))
 
     @property
     def _home(self) -> str:

@@ -30,6 +30,7 @@ from pytest_dbmigrate import clock
 from pytest_dbmigrate.addresses.dsn import Dsn
 from pytest_dbmigrate.errors import ServerError
 from pytest_dbmigrate.runs import guardian
+from pytest_dbmigrate.runs.journal import Journal
 
 _PROJECT = "project"  # the path of the tests' root
 _GUARDIAN_PATIENCE = 30.0  # seconds to wait for the guardian to finish its work
@@ -41,7 +42,7 @@ class Run:
     def __init__(self, folder: Path, lock: int | None) -> None:
         self.folder = folder
         self.id = folder.name
-        self._listener: Callable[[], None] = lambda: None
+        self.journal = Journal(folder)
         self._lock = lock
 
     @classmethod
@@ -89,32 +90,6 @@ class Run:
     def forget(self, name: str) -> None:
         """Take back what was written under `name`."""
         (self.folder / name).unlink(missing_ok=True)
-
-    def listen(self, listener: Callable[[], None]) -> None:
-        """Have `listener` called after each note of this process, while it is new."""
-        self._listener = listener
-
-    def note(self, kind: str, **facts: Any) -> None:
-        """Append one line to the journal."""
-        line = json.dumps({"kind": kind, **facts}) + "\n"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        file = os.open(self.folder / "journal", flags, 0o600)
-        try:
-            os.write(file, line.encode())
-        finally:
-            os.close(file)
-        self._listener()
-
-    def notes(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-        """Return the journal's lines from `offset` on, and the offset to go on from."""
-        try:
-            with open(self.folder / "journal", "rb") as file:
-                file.seek(offset)
-                text = file.read()
-        except FileNotFoundError:
-            return [], offset
-        whole = text[: text.rfind(b"\n") + 1]
-        return [json.loads(line) for line in whole.splitlines()], offset + len(whole)
 
     @contextlib.contextmanager
     def guarded(self, work: guardian.Work) -> Iterator[Callable[[guardian.Process], None]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pytest_dbmigrate.addresses.dsn import Dsn
 from pytest_dbmigrate.errors import DbmigrateError, as_record, from_record
 from pytest_dbmigrate.runs import guardian
+from pytest_dbmigrate.runs.notes import ChoosingServer, ServerReady, StartingServer
 from pytest_dbmigrate.runs.run import Run
 from pytest_dbmigrate.servers import cleanup, given
 from pytest_dbmigrate.servers.choice import Choice, choose
@@ -96,7 +97,7 @@ def renewed(settings: Settings, run: Run, why: str, known: str) -> Server:
 def _choose(settings: Settings, run: Run) -> Choice:
     if settings.fresh:
         removal.forgotten(settings, run)
-    run.note("choosing")  # asking Docker, or pulling an image, may take a while
+    run.journal.write(ChoosingServer())
     return choose(settings)
 
 
@@ -120,7 +121,7 @@ def _settle(settings: Settings, run: Run, choice: Choice) -> Address:
 
 
 def _start(settings: Settings, run: Run, choice: Choice, address: Address | None) -> Server:
-    run.note("starting", kind_of_server=choice.kind)
+    run.journal.write(StartingServer(choice.kind))
     began = time.monotonic()
     if choice.kind == "docker":
         started = _start_docker(settings, run, choice)
@@ -132,7 +133,7 @@ def _start(settings: Settings, run: Run, choice: Choice, address: Address | None
 
 
 def _resume(settings: Settings, run: Run) -> Server:
-    run.note("starting", kind_of_server="kept")
+    run.journal.write(StartingServer("kept"))
     began = time.monotonic()
     started, replaced = reuse.server(settings, run)
     run.write(REPLACED, replaced)
@@ -141,7 +142,7 @@ def _resume(settings: Settings, run: Run) -> Server:
 
 def _told(run: Run, started: Server, seconds: float) -> Server:
     run.write(SERVER, started.as_record())
-    run.note("server", server=str(started), reason=started.reason, seconds=seconds)
+    run.journal.write(ServerReady(str(started), started.reason, seconds))
     return started
 
 

@@ -25,6 +25,7 @@ from pytest_dbmigrate.migrations import events, revision_states
 from pytest_dbmigrate.migrations.events import Event, EventLog
 from pytest_dbmigrate.migrations.fingerprint import Files
 from pytest_dbmigrate.migrations.steps import BEFORE
+from pytest_dbmigrate.runs.notes import ClusterChanged
 from pytest_dbmigrate.runs.run import Run
 from pytest_dbmigrate.servers.kept.record import Kept
 from pytest_dbmigrate.servers.server import Server
@@ -198,7 +199,7 @@ class Builder:
         told = sorted(str(it) for it in new)
         if told:
             stays = self._server.kind == "url"
-            self._run.note("cluster", things=told, is_sure=is_sure, stays=stays)
+            self._run.journal.write(ClusterChanged(tuple(told), is_sure, stays))
         return told
 
     def _is_alone(self) -> bool:

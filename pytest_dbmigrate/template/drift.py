@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pytest_dbmigrate.runs.notes import BaselineStale, BaselineWritten, TemplateReady
 from pytest_dbmigrate.runs.run import Run
 from pytest_dbmigrate.schema import baseline, baseline_file, sentences
 from pytest_dbmigrate.schema.baseline import Baseline, Split
@@ -28,16 +29,28 @@ def judge(settings: Settings, run: Run, facts: dict[str, Any]) -> None:
         told = _accept(settings, sides, before)
         sides = Split(sides.known + sides.new, (), ())
     elif sides.gone:
-        run.note("gone", path=_shown(settings), lines=sides.gone)
+        run.journal.write(BaselineStale(_shown(settings), tuple(sides.gone)))
     new = [it for it in found if baseline.line(sentences.sentence(it)) in sides.new]
     known = len(found) - len(new)
     if new and settings.check == "error":
         raise sentences.drift(new, _shown(settings) if has_baseline else "", known)
-    lines = [sentences.sentence(difference) for difference in new]
-    compared = {"differences": lines, "unchecked": unchecked, "accepted": known}
-    run.note("checked", **{**facts, **compared, "has_baseline": has_baseline})
+    run.journal.write(
+        TemplateReady(
+            how=facts["how"],
+            reason=facts["reason"],
+            unfinished=facts["unfinished"],
+            revisions=facts["revisions"],
+            applied=facts["applied"],
+            seconds=facts["seconds"],
+            differences=tuple(map(sentences.sentence, new)),
+            accepted=known,
+            has_baseline=has_baseline,
+            unchecked=unchecked,
+            partly=facts["partly"],
+        )
+    )
     if told:
-        run.note("accepted", line=told)
+        run.journal.write(BaselineWritten(told))
 
 
 def _accept(settings: Settings, sides: Split, before: Baseline) -> str:

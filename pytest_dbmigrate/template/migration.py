@@ -12,6 +12,15 @@ from pytest_dbmigrate.addresses import files
 from pytest_dbmigrate.addresses.dsn import Dsn
 from pytest_dbmigrate.errors import MigrationError
 from pytest_dbmigrate.migrations import environments
+from pytest_dbmigrate.runs.notes import (
+    MigrationsBegun,
+    MigrationsPrinted,
+    Note,
+    RevisionDone,
+    RevisionStarted,
+    StepPrepared,
+    UpgradePlanned,
+)
 from pytest_dbmigrate.runs.run import Run
 from pytest_dbmigrate.settings.values import Settings
 from pytest_dbmigrate.template.candidates import Candidate
@@ -46,7 +55,7 @@ class Children:
 
         Raises `DbmigrateError`.
         """
-        self._run.note("migrating", source=", ".join(str(it) for it in self._sources))
+        self._run.journal.write(MigrationsBegun())
         self.applied = 0
         names = environments.names(self._sources)
         results: dict[str, Message] = {}
@@ -63,7 +72,7 @@ class Children:
                     follow = partial(self._follow, name)
                     results[name] = started[name].migrate(job, follow, _import_sqlalchemy)
                 if results[name]["output"]:
-                    self._run.note("printed", output=results[name]["output"])
+                    self._run.journal.write(MigrationsPrinted(results[name]["output"]))
             for name in names[:-1]:
                 others = [results[it]["tables"] for it in names if it != name]
                 with _naming(name):
@@ -109,8 +118,21 @@ class Children:
 
     def _follow(self, environment: str, message: Message) -> None:
         self.applied += message["type"] == "done"
-        facts = {key: value for key, value in message.items() if key != "type"}
-        self._run.note(message["type"], **facts, environment=environment)
+        self._run.journal.write(_note(message, environment))
+
+
+def _note(message: Message, environment: str) -> Note:
+    """Return what the journal says of a message from an environment's child."""
+    match message["type"]:
+        case "plan":
+            return UpgradePlanned(environment, message["total"])
+        case "prepared":
+            return StepPrepared(message["revision"], message["seconds"])
+        case "started":
+            return RevisionStarted(message["revision"])
+        case "done":
+            return RevisionDone(message["revision"], message["seconds"])
+    raise ValueError(message["type"])  # the others are answers, and end what is followed
 
 
 def compared(results: dict[str, Message]) -> dict[str, Any]:

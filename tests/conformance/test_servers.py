@@ -15,6 +15,7 @@ import pytest
 
 from pytest_dbmigrate.addresses.dsn import Secret
 from pytest_dbmigrate.errors import ServerError
+from pytest_dbmigrate.runs.notes import ChoosingServer, ServerReady, StartingServer
 from pytest_dbmigrate.runs.run import Run
 from pytest_dbmigrate.servers import startup
 from pytest_dbmigrate.servers.embedded import instance, programs
@@ -157,16 +158,17 @@ def test_each_process_of_a_run_gets_the_same_server(
     joined = Run.join(str(started.run.folder))
     assert startup.server(settings, joined) == server
     assert startup.settle(settings, joined).dsn == server.dsn
-    beginnings = [note for note in joined.notes()[0] if note["kind"] == "starting"]
+    beginnings = [it for it in joined.journal.read()[0] if isinstance(it, StartingServer)]
     assert len(beginnings) == 1
 
 
 def test_the_journal_tells_of_the_server(started: Started, server: Server) -> None:
-    choosing, starting, ready = started.run.notes()[0]
-    assert choosing == {"kind": "choosing"}
-    assert starting == {"kind": "starting", "kind_of_server": server.kind}
-    assert ready.pop("seconds") > 0
-    assert ready == {"kind": "server", "server": str(server), "reason": ""}
+    choosing, starting, ready = started.run.journal.read()[0]
+    assert choosing == ChoosingServer()
+    assert starting == StartingServer(server.kind)
+    assert isinstance(ready, ServerReady)
+    assert ready.seconds > 0
+    assert ready == ServerReady(str(server), "", ready.seconds)
 
 
 def test_the_journal_does_not_know_the_password(started: Started, server: Server) -> None:
@@ -269,4 +271,5 @@ def test_a_start_that_failed_is_not_tried_again(new_run: Run, tmp_path: Path) ->
         said.append(str(raised.value))
     assert said[0] == said[1]
     assert said[0].splitlines()[0] == f"{tmp_path} has no programs of PostgreSQL 15 or newer"
-    assert [note["kind"] for note in new_run.notes()[0]] == ["choosing", "starting"]
+    choosing, starting = new_run.journal.read()[0]
+    assert (choosing, starting) == (ChoosingServer(), StartingServer("embedded"))

@@ -17,6 +17,7 @@ import pytest
 
 from pytest_dbmigrate.errors import ServerError
 from pytest_dbmigrate.runs import guardian, run
+from pytest_dbmigrate.runs.notes import StartingServer
 from pytest_dbmigrate.runs.run import Run
 
 if TYPE_CHECKING:
@@ -246,7 +247,7 @@ def test_everything_in_a_runs_folder_is_private(start_owner: Start) -> None:
     owner = start_owner(keep=True)
     joined = Run.join(str(owner.folder))
     joined.write("server.json", {"port": 1})
-    joined.note("starting")
+    joined.journal.write(StartingServer("embedded"))
     joined.claim("child")
     with joined.only_one("control"):
         pass

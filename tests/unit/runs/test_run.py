@@ -101,31 +101,6 @@ def test_what_one_process_writes_another_reads(home: Path) -> None:
     mine.finish()
 
 
-def test_the_journal_is_read_on_from_where_it_was_left(home: Path) -> None:
-    mine = Run.start("shop")
-    assert mine.notes() == ([], 0)
-    mine.note("starting", kind_of_server="docker")
-    first, offset = mine.notes()
-    mine.note("server")
-    assert (first, mine.notes(offset)[0]) == (
-        [{"kind": "starting", "kind_of_server": "docker"}],
-        [{"kind": "server"}],
-    )
-    mine.finish()
-
-
-def test_a_line_that_is_still_being_written_is_left_for_later(home: Path) -> None:
-    mine = Run.start("shop")
-    mine.note("starting")
-    with open(mine.folder / "journal", "a", encoding="utf-8") as file:
-        file.write('{"kind": "serv')
-        file.flush()
-        before, offset = mine.notes()
-        file.write('er"}\n')
-    assert (before, mine.notes(offset)[0]) == ([{"kind": "starting"}], [{"kind": "server"}])
-    mine.finish()
-
-
 def test_one_process_alone_claims_a_thing(home: Path) -> None:
     mine = Run.start("shop")
     joined = Run.join(str(mine.folder))
@@ -158,15 +133,15 @@ def test_one_process_at_a_time_is_let_into_a_block(home: Path, tmp_path: Path) -
 
 
 COME_AND_GO = """
-from pytest_dbmigrate.runs import run
+from pytest_dbmigrate.runs import notes, run
 for _ in range(60):
     run.sweep()
     mine = run.Run.start("shop")
-    mine.note("here")
+    mine.journal.write(notes.ChoosingServer())
     assert list(run.kept()) == []
     assert run.end_kept("shop") == []
-    mine.note("still here")
-    assert len(mine.notes()[0]) == 2
+    mine.journal.write(notes.ChoosingServer())
+    assert len(mine.journal.read()[0]) == 2
     mine.finish()
     assert not mine.folder.exists()
 """
