@@ -146,7 +146,7 @@ class Session:
             return Lease(control, self.run.id, self.worker, template, name)
 
         def note_leaks(whose: str, connections: list[str]) -> None:
-            self.run.note("leaked", test=whose, connections=connections)
+            self.run.journal.write(ConnectionsLeaked(whose, tuple(connections)))
 
         self._factory = MigratedDatabaseFactory(make_lease, note_leaks if name_leaks else None)
         return self._factory
