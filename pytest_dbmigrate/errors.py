@@ -1,8 +1,8 @@
-"""Everything that can go wrong, in one hierarchy.
+"""Errors: everything that can go wrong, in one hierarchy.
 
-Each error carries its data, survives pickling and a trip through JSON (from the
-migration child to the run, from an xdist worker to its controller), and says
-three things: what failed, what was tried, what to do.
+Each carries its data, survives pickling and a trip through JSON (from the migration child
+to the run, from an xdist worker to its controller), and says three things: what failed,
+what was tried, what to do.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 _INDENT = "  "
 _QUOTED_LINES = 20
+_KINDS: dict[str, type[DbmigrateError]] = {}  # every error by the name of its class
 
 
 @dataclass(eq=False)
@@ -25,6 +26,11 @@ class DbmigrateError(Exception):
     what: str
     tried: tuple[str, ...] = ()
     todo: tuple[str, ...] = ()
+
+    def __init_subclass__(cls) -> None:
+        """Register the class under its name, for `from_record`."""
+        super().__init_subclass__()
+        _KINDS[cls.__name__] = cls
 
     def __post_init__(self) -> None:
         for field in fields(self):  # JSON knows lists only
@@ -49,12 +55,15 @@ class DbmigrateError(Exception):
         ]
 
     def facts(self) -> list[str]:
-        """Return the lines only this kind of error has."""
+        """Return the lines that only this kind of error has."""
         return []
 
     def heard(self) -> list[str]:
-        """Return what another program printed meanwhile: long, so it comes last."""
+        """Return what another program printed: it is long, so it comes last."""
         return []
+
+
+_KINDS[DbmigrateError.__name__] = DbmigrateError  # __init_subclass__ sees the others only
 
 
 @dataclass(eq=False)
@@ -90,7 +99,7 @@ class BrokenServerError(DatabaseError):
 
 @dataclass(eq=False)
 class BusyError(DbmigrateError):
-    """Another run has kept us waiting for too long."""
+    """Another run of the project held the turn to build for too long."""
 
 
 @dataclass(eq=False)
@@ -111,15 +120,15 @@ class WrongDatabaseError(MigrationError):
 
 @dataclass(eq=False)
 class StaleStateError(MigrationError):
-    """What an earlier run has kept cannot be gone on from: it is to be made anew."""
+    """What an earlier run has kept cannot be resumed: the template is built from nothing."""
 
 
 @dataclass(eq=False)
 class ScriptError(MigrationError):
-    """Something of the project's that changes the schema failed.
+    """A script of the project that changes the schema failed.
 
-    `line` counts from 1; `position` is the place in `statement` the server
-    complains of, in characters from 1, or 0 where it names none.
+    `line` counts from 1; `position` is the place in `statement` that the
+    server complains about, in characters from 1, or 0 where it names none.
     """
 
     file: str = ""
@@ -131,7 +140,7 @@ class ScriptError(MigrationError):
     hint: str = ""
 
     def facts(self) -> list[str]:
-        """Return the place, the statement, and what the server said of it."""
+        """Return the place, the statement, and what the server said about it."""
         where = f"{self.file}:{self.line}" if self.line else self.file
         return [
             *_labelled("file", (where,) if where else ()),
@@ -144,14 +153,14 @@ class ScriptError(MigrationError):
 
 @dataclass(eq=False)
 class RevisionError(ScriptError):
-    """One revision failed; `applied` are the heads that are left, `pending` what is not run."""
+    """One revision failed; `applied` are the remaining heads, `pending` counts what did not run."""
 
     revision: str = ""
     applied: tuple[str, ...] = ()
     pending: int = 0
 
     def facts(self) -> list[str]:
-        """Return what is known of the script, and what is left applied."""
+        """Return the facts of the script, and what is left applied."""
         return [*super().facts(), *_labelled("left applied", (self._left_applied(),))]
 
     def _left_applied(self) -> str:
@@ -181,8 +190,8 @@ class DriftError(DbmigrateError):
 def mark_position(statement: str, position: int, context: int = 3) -> list[str]:
     """Return the statement's lines with a caret under `position` (from 1; 0 for none).
 
-    A long statement is cut to `context` lines either side of the place. The margin that a
-    script has left of all lines, and blank lines at the end, are left out.
+    A long statement is cut to `context` lines on either side of the position. The common
+    margin of all lines and blank lines at the end are removed.
     """
     lines = statement.expandtabs(4).strip("\n").splitlines()
     if not position or len(statement) < position:
@@ -206,14 +215,7 @@ def as_record(error: DbmigrateError) -> dict[str, Any]:
 def from_record(record: dict[str, Any]) -> DbmigrateError:
     """Return the error that `as_record` wrote."""
     data = dict(record)
-    return _kinds(DbmigrateError)[data.pop("kind")](**data)
-
-
-def _kinds(base: type[DbmigrateError]) -> dict[str, type[DbmigrateError]]:
-    found = {base.__name__: base}
-    for kind in base.__subclasses__():
-        found.update(_kinds(kind))
-    return found
+    return _KINDS[data.pop("kind")](**data)
 
 
 def _quoted(title: str, text: str) -> list[str]:

@@ -1,14 +1,26 @@
-"""The advisory locks in a control database: one namespace, three kinds of owner.
+"""Advisory locks in a control database: all six, and what holding each of them means.
 
-A lock is held by a session of the server, and a dead process's session ends: so it needs no
-clock and no process id to know whether the owner of something lives.
+A lock is held by a session of the server, and the session ends with its process, however that
+dies. So neither a clock nor a process id is needed to know whether an owner is alive.
+Advisory locks are local to a database: those of two control databases never meet.
+
+Postgres has two separate spaces of them. A lock on one run, build or template has two numbers:
+its kind, and `key` of the id. A lock of the whole control database has one number, any number,
+as long as it is the same for all.
 """
 
 from __future__ import annotations
 
-RUN = 1  # shared, by every process of a run with a connection of ours
-BUILD = 2  # by the migration child that works on a build
-TEMPLATE = 3  # shared, by every process that copies from a template
+# Two numbers: (kind, key(id)).
+RUN = 1  # shared by every process of the run with a control connection: the run is alive
+BUILD = 2  # exclusive, by the migration child: somebody works on the build
+TEMPLATE = 3  # shared by every process that copies the template: it must not be dropped
+
+# One number.
+TURN = 0x64626D  # exclusive, by the process that finds, resumes or builds the template
+TABLES = 0x64626E  # exclusive, until the end of the transaction that makes our tables
+KEPT = 0x64626F  # exclusive, while a process counts the kept databases and registers one more
+
 _HALF = 1 << 31
 
 

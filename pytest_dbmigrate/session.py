@@ -34,10 +34,11 @@ from pytest_dbmigrate.servers.server import Server
 from pytest_dbmigrate.settings.values import Settings
 
 if TYPE_CHECKING:
-    from pytest_dbmigrate.databases.control import Control, Holder
+    from pytest_dbmigrate.databases.control import Control
     from pytest_dbmigrate.databases.factory import MigratedDatabaseFactory
     from pytest_dbmigrate.databases.lease import Lease, MigratedDatabase
     from pytest_dbmigrate.databases.pools import Pools
+    from pytest_dbmigrate.databases.turn import Holder
     from pytest_dbmigrate.migrations.environments import Environment
     from pytest_dbmigrate.migrations.process import ChildProcess
 
@@ -278,12 +279,10 @@ class Session:
         control = Control(server.dsn, self.run.id, durable=server.durable, home=self._home)
         try:
             builder = Builder(self.settings, self.run, server, control, found, child.take, replaced)
-            sealed, _ = outcome.ensure(
-                control, builder.make, self.settings.wait, self._tell_waiting
-            )
+            template = outcome.ensure(control, builder.make, self.settings.wait, self._tell_waiting)
             from pytest_dbmigrate.databases.pools import Pools
 
-            lease = Lease(control, self.run.id, self.worker, sealed)
+            lease = Lease(control, self.run.id, self.worker, template)
             return _Opened(control, lease, Pools(lease.name))
         except BaseException:
             control.close()

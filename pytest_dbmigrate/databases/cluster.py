@@ -73,7 +73,7 @@ def look(control: Control) -> set[Thing]:
 def remember(control: Control) -> None:
     """Write down what a home's server had before the first build, if that is not done yet."""
     control.execute(
-        "insert into baseline select %s where not exists (select from baseline)",
+        "insert into preexisting select %s where not exists (select from preexisting)",
         (Json(sorted(look(control)), dumps=json.dumps),),
     )
 
@@ -97,7 +97,7 @@ def inherit(control: Control, build: str, base: str) -> None:
 
 def in_the_way(control: Control, base: str | None) -> set[Thing]:
     """Return what a way from the build `base`, or from nothing, did not find the first time."""
-    before = control.one("select things from baseline") or []
+    before = control.one("select things from preexisting") or []
     return look(control) - {Thing(*it) for it in before} - _made(control, base or "")
 
 

@@ -7,13 +7,13 @@ import contextlib
 import psycopg
 from psycopg import sql
 
+from pytest_dbmigrate import locks
 from pytest_dbmigrate.addresses.dsn import Dsn
 from pytest_dbmigrate.databases import names
 from pytest_dbmigrate.databases.connection import comment, connect
 from pytest_dbmigrate.errors import DatabaseError
 from pytest_dbmigrate.version import __version__
 
-_MAKING = 0x64626E  # the lock of whoever makes the tables
 _TABLES = """
 create table if not exists database (
     name text primary key,
@@ -34,7 +34,7 @@ create table if not exists build (
     began_at timestamptz not null default clock_timestamp(),
     used_at timestamptz not null default clock_timestamp()
 );
-create table if not exists baseline (things json not null);
+create table if not exists preexisting (things json not null);
 create table if not exists made (
     build text not null,
     kind text not null,
@@ -77,7 +77,7 @@ def create(dsn: Dsn, home: str, *tables: str) -> None:
             )
             connection.execute(comment(name, home))
         with connect(dsn.at(name)) as connection, connection.transaction():
-            connection.execute("select pg_advisory_xact_lock(%s)", (_MAKING,))
+            connection.execute("select pg_advisory_xact_lock(%s)", (locks.TABLES,))
             for statement in (_TABLES, *tables):
                 connection.execute(statement)
             connection.execute(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from pytest_dbmigrate import clock
+from pytest_dbmigrate import clock, locks
 from pytest_dbmigrate.addresses.dsn import Dsn, default_driver
 from pytest_dbmigrate.databases import names
 from pytest_dbmigrate.databases.control import Control
@@ -153,7 +153,8 @@ class Lease:
         That is where it is now if `test` is empty. None if this run keeps as many as it may.
         """
         if not self._kept:
-            with self._control.counting():  # else two workers could keep the last one each
+            self._control.lock(locks.KEPT)  # else two workers could each keep the last one
+            with self._control.unlocking(locks.KEPT):
                 number = self._control.count("kept")
                 if number >= MOST_KEPT:
                     return None

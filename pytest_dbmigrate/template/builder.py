@@ -62,10 +62,10 @@ class Builder:
         self._sources = sources
         self._reason = replaced
 
-    def make(self) -> tuple[str, dict[str, Any]]:
-        """Return the build whose template the run uses, and its facts.
+    def make(self) -> str:
+        """Return the id of the build whose template the run uses.
 
-        Raises `DbmigrateError`: what the migrations or the check say against it.
+        Raises `DbmigrateError` if the migrations or the schema check fail.
         """
         if self._control.home == self._run.id:
             build, facts = self._upgrade(self._run.id, None)
@@ -74,7 +74,7 @@ class Builder:
             guests.sweep_dead(self._control, [self._run.id, *living])
             build, facts = self._resumed()
         drift.judge(self._settings, self._run, facts)
-        return build, facts
+        return build
 
     @cached_property
     def _shape(self) -> dict[str, str]:

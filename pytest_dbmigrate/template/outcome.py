@@ -1,43 +1,45 @@
-"""The template: made once in a run, under a lock, and sealed last."""
+"""Outcome of a run: one process makes or finds the template, all processes of the run share it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from pytest_dbmigrate.databases import names
-from pytest_dbmigrate.databases.control import Control, Holder
-from pytest_dbmigrate.errors import DbmigrateError, as_record, from_record
-
-Make = Callable[[], tuple[str, dict[str, Any]]]
+from pytest_dbmigrate.databases import names, turn
+from pytest_dbmigrate.databases.control import Control
+from pytest_dbmigrate.databases.turn import Holder, Outcome
+from pytest_dbmigrate.errors import DbmigrateError
 
 
 def ensure(
     control: Control,
-    make: Make,
+    make: Callable[[], str],
     patience: float = 600.0,
     waiting: Callable[[Holder], None] = lambda _: None,
-) -> tuple[str, dict[str, Any]]:
-    """Return the sealed template's name and its facts, making or finding it if need be.
+) -> str:
+    """Return the name of the sealed template; one process of the run makes or finds it.
 
-    `make` returns a build and its facts. Of several processes one calls it and the others
-    wait; what it raises is raised here, and in every other process of the run, without
-    another attempt.
+    `make` returns the id of a build. One process calls it while the others wait. It raises
+    what `make` raises; the others raise the same error, read from its record, without another
+    attempt.
     """
-    with control.building(patience, waiting):
-        outcome = control.outcome()
-        if outcome is None:
-            outcome = _outcome(make)
-            control.record(outcome)
-        if "error" in outcome:
-            raise from_record(outcome["error"])
-        control.use(outcome["build"])
-    return names.template(outcome["build"]), outcome["facts"]
+    with turn.building(control, patience, waiting):
+        known = turn.outcome(control)
+        if known is None:
+            build = _first(control, make)
+        elif known.error is not None:
+            raise known.error
+        else:
+            build = known.build
+        control.use(build)
+    return names.template(build)
 
 
-def _outcome(make: Make) -> dict[str, Any]:
+def _first(control: Control, make: Callable[[], str]) -> str:
+    """Return the build that this process has made; record it, or why there is none."""
     try:
-        build, facts = make()
-    except DbmigrateError as error:
-        return {"error": as_record(error)}
-    return {"build": build, "facts": facts}
+        build = make()
+    except DbmigrateError as error:  # with its traceback and cause, which a record cannot hold
+        turn.record(control, Outcome(error=error))
+        raise
+    turn.record(control, Outcome(build))
+    return build

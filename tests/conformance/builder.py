@@ -24,17 +24,16 @@ def main(
 ) -> None:
     """Build the template when all are here; answer what came of it."""
 
-    def build(scratch: Dsn) -> dict[str, Any]:
-        answers.send("building")
+    def build(scratch: Dsn) -> None:
+        answers.send(f"building in {os.getpid()}")
         with psycopg.connect(scratch.conninfo()) as connection:
             connection.execute("create table made_by (process int)")
             connection.execute("insert into made_by values (%s)", (os.getpid(),))
         if how == "badly":
             raise MigrationError("it went wrong", tried=(f"process {os.getpid()}",), todo=("mend",))
         if how == "forever":
-            answers.send("going on")
+            answers.send("still building")
             signal.pause()
-        return {"heads": ["0001"], "process": os.getpid()}
 
     control = Control(Dsn.from_record(dsn), run_id, durable=durable)
     barrier.wait()

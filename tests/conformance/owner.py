@@ -20,11 +20,10 @@ from pytest_dbmigrate.settings.resolution import resolve
 from tests.conformance.templates import ensure
 
 
-def build(dsn: Dsn) -> dict[str, object]:
+def build(dsn: Dsn) -> None:
     """Make a schema of one table."""
     with psycopg.connect(dsn.conninfo()) as connection:
         connection.execute("create table item (id int)")
-    return {}
 
 
 told = json.loads(sys.stdin.readline())
@@ -32,8 +31,8 @@ run = Run.start("conformance")
 server = startup.server(resolve(Path.cwd(), told["options"], {}, {}), run)
 control_tables.create(server.dsn, run.id)
 connected = Control(server.dsn, run.id, durable=server.durable)
-sealed, _ = ensure(connected, run.id, build)
-lease = Lease(connected, run.id, "main", sealed)
+template = ensure(connected, run.id, build)
+lease = Lease(connected, run.id, "main", template)
 database = lease.take()
 connection = database.connect()  # open to the end, however that comes
 if told["keep"]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from pytest_dbmigrate.addresses.dsn import Dsn
 from pytest_dbmigrate.databases import builds
@@ -12,19 +11,17 @@ from pytest_dbmigrate.errors import DbmigrateError
 from pytest_dbmigrate.template import outcome
 
 
-def ensure(
-    control: Control, run_id: str, build: Callable[[Dsn], dict[str, Any]]
-) -> tuple[str, dict[str, Any]]:
-    """Return the run's template, in which `build` has made the schema, and its facts."""
+def ensure(control: Control, run_id: str, build: Callable[[Dsn], None]) -> str:
+    """Return the name of the run's template, in which `build` has made the schema."""
 
-    def make() -> tuple[str, dict[str, Any]]:
+    def make() -> str:
         scratch = builds.begin(control, run_id, run_id, [], {})
         try:
-            facts = build(scratch)
+            build(scratch)
         except DbmigrateError:
             builds.forget(control, run_id)
             raise
-        builds.seal(control, run_id, facts)
-        return run_id, facts
+        builds.seal(control, run_id, {})
+        return run_id
 
     return outcome.ensure(control, make)

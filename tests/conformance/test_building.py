@@ -18,6 +18,7 @@ from pytest_dbmigrate.addresses.dsn import Dsn
 from pytest_dbmigrate.databases import names
 from pytest_dbmigrate.databases.control import Control
 from pytest_dbmigrate.databases.lease import Lease
+from pytest_dbmigrate.errors import MigrationError
 from pytest_dbmigrate.servers.server import Server
 from tests.conformance.templates import ensure
 
@@ -90,9 +91,16 @@ def builders(server: Server, run_id: str) -> Iterator[Builders]:
     builders.close()
 
 
-def makers(control: Control, run_id: str, sealed: str) -> list[tuple[int]]:
+def split(heard: list[str]) -> tuple[list[int], list[str]]:
+    """Return the processes that say that they build, and the other answers."""
+    start = "building in "
+    building = [int(answer.removeprefix(start)) for answer in heard if answer.startswith(start)]
+    return building, [answer for answer in heard if not answer.startswith(start)]
+
+
+def makers(control: Control, run_id: str, template: str) -> list[tuple[int]]:
     """Return which processes have made the template."""
-    lease = Lease(control, run_id, "main", sealed)
+    lease = Lease(control, run_id, "main", template)
     with psycopg.connect(lease.take().dsn) as connection:
         return connection.execute("select process from made_by").fetchall()
 
@@ -101,23 +109,20 @@ def test_of_four_processes_one_builds_and_all_get_the_template(
     builders: Builders, connected: Control, run_id: str
 ) -> None:
     builders.start(4, "well")
-    building, *answers = sorted(builders.hear(5), key=str, reverse=True)
-    assert building == "building"
-    sealed, facts = answers[0]
-    assert answers == [(names.template(run_id), facts)] * 4
-    assert makers(connected, run_id, sealed) == [(facts["process"],)]
+    (building,), answers = split(builders.hear(5))
+    assert answers == [names.template(run_id)] * 4
+    assert makers(connected, run_id, answers[0]) == [(building,)]
 
 
 def test_a_build_that_fails_is_the_same_error_for_all_without_a_second_attempt(
     builders: Builders,
 ) -> None:
     builders.start(4, "badly")
-    heard = builders.hear(5)
-    assert heard.count("building") == 1
-    errors = [answer.splitlines() for answer in heard if answer != "building"]
-    process = errors[0][1].removeprefix("  tried: process ")
-    assert errors == [["it went wrong", f"  tried: process {process}", "  to do: mend"]] * 4
-    assert int(process) in {process.pid for process in builders.processes}
+    (building,), errors = split(builders.hear(5))
+    assert [error.splitlines() for error in errors] == [
+        ["it went wrong", f"  tried: process {building}", "  to do: mend"]
+    ] * 4
+    assert building in {process.pid for process in builders.processes}
 
 
 def test_a_failed_build_leaves_no_database_but_the_control_database(
@@ -131,25 +136,23 @@ def test_a_failed_build_leaves_no_database_but_the_control_database(
     assert rows == [(names.control(run_id),)]
 
 
-def test_a_builder_that_is_killed_is_followed_by_one_that_builds_anew(
+def test_after_a_builder_is_killed_another_builds_from_nothing(
     builders: Builders, connected: Control, run_id: str
 ) -> None:
     builders.start(1, "forever")
-    assert builders.hear(2) == ["building", "going on"]
     (process,) = builders.processes
+    assert builders.hear(2) == [f"building in {process.pid}", "still building"]
     os.kill(process.pid, signal.SIGKILL)
     process.join()
 
-    def build(scratch: Dsn) -> dict[str, Any]:
+    def build(scratch: Dsn) -> None:
         with psycopg.connect(scratch.conninfo()) as connection:
             connection.execute("create table made_by as select 0 as process")
-        return {}
 
-    sealed, _ = ensure(connected, run_id, build)
-    assert makers(connected, run_id, sealed) == [(0,)]
+    assert makers(connected, run_id, ensure(connected, run_id, build)) == [(0,)]
 
 
-def test_those_who_wait_for_a_builder_that_is_killed_build_themselves(
+def test_one_of_those_who_wait_for_a_killed_builder_builds(
     builders: Builders,
     server: Server,
     connected: Control,
@@ -157,17 +160,15 @@ def test_those_who_wait_for_a_builder_that_is_killed_build_themselves(
     eventually: Callable[[Callable[[], object]], None],
 ) -> None:
     builders.start(1, "forever")
-    assert builders.hear(2) == ["building", "going on"]
     first = builders.processes[0]
+    assert builders.hear(2) == [f"building in {first.pid}", "still building"]
     builders.start(2, "well")
     eventually(lambda: waiting(server, run_id) == 2)
     first.kill()
     first.join()
-    heard = builders.hear(3)
-    assert heard.count("building") == 1
-    (sealed, facts), second = (answer for answer in heard if answer != "building")
-    assert second == (sealed, facts)
-    assert makers(connected, run_id, sealed) == [(facts["process"],)]
+    (building,), answers = split(builders.hear(3))
+    assert answers == [names.template(run_id)] * 2
+    assert makers(connected, run_id, answers[0]) == [(building,)]
 
 
 def waiting(server: Server, run_id: str) -> int:
@@ -177,3 +178,21 @@ def waiting(server: Server, run_id: str) -> int:
         row = connection.execute(query, (names.control(run_id),)).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def test_the_process_whose_build_fails_has_the_original_error(
+    connected: Control, run_id: str
+) -> None:
+    cause = ZeroDivisionError("by a migration")
+    error = MigrationError("it went wrong")
+
+    def build(_: Dsn) -> None:
+        raise error from cause
+
+    with pytest.raises(MigrationError) as first:
+        ensure(connected, run_id, build)
+    assert (first.value, first.value.__cause__) == (error, cause)
+    assert first.traceback[-1].name == "build"
+    with pytest.raises(MigrationError) as again:  # from its record, as in another process
+        ensure(connected, run_id, build)
+    assert (str(again.value), again.value is error) == ("it went wrong", False)

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from pytest_dbmigrate.addresses.dsn import Dsn
-from pytest_dbmigrate.databases import control_tables, names, sweep
+from pytest_dbmigrate.databases import control_tables, names, sweep, turn
 from pytest_dbmigrate.databases.connection import Connection, connect, drop
 from pytest_dbmigrate.databases.control import Control
 from pytest_dbmigrate.databases.lease import MOST_KEPT, Lease, MigratedDatabase
@@ -28,18 +28,16 @@ create sequence ticket;
 """
 
 
-def build(scratch: Dsn) -> dict[str, Any]:
+def build(scratch: Dsn) -> None:
     """Make a small schema with one row in it."""
     with psycopg.connect(scratch.conninfo()) as connection:
         connection.execute(SCHEMA.encode())
-    return {"heads": ["0001"]}
 
 
 @pytest.fixture
 def lease(connected: Control, run_id: str) -> Lease:
     """A lease on copies of a sealed template."""
-    sealed, _ = ensure(connected, run_id, build)
-    return Lease(connected, run_id, "main", sealed)
+    return Lease(connected, run_id, "main", ensure(connected, run_id, build))
 
 
 @pytest.fixture
@@ -176,9 +174,9 @@ def test_a_template_is_built_under_another_name(
 ) -> None:
     seen: list[dict[str, str | None]] = []
 
-    def look(scratch: Dsn) -> dict[str, Any]:
+    def look(scratch: Dsn) -> None:
         seen.append(databases(server, run_id))
-        return build(scratch)
+        build(scratch)
 
     ensure(connected, run_id, look)
     assert names.scratch(run_id) in seen[0]
@@ -187,13 +185,12 @@ def test_a_template_is_built_under_another_name(
 
 
 def test_a_template_that_was_built_is_not_built_again(connected: Control, run_id: str) -> None:
-    first = ensure(connected, run_id, build)
-    assert first == (names.template(run_id), {"heads": ["0001"]})
+    assert ensure(connected, run_id, build) == names.template(run_id)
 
-    def fail(_: Dsn) -> dict[str, Any]:
+    def fail(_: Dsn) -> None:
         raise AssertionError
 
-    assert ensure(connected, run_id, fail) == first
+    assert ensure(connected, run_id, fail) == names.template(run_id)
 
 
 def test_each_database_says_whose_it_is(
@@ -309,7 +306,7 @@ def test_a_connection_that_a_test_has_ended_is_made_anew(
 def test_a_connection_that_is_ended_in_the_middle_of_a_build_is_one_clear_error(
     connected: Control, run_id: str, server: Server
 ) -> None:
-    with connected.building():
+    with turn.building(connected):
         end_connections(server, run_id)
         with pytest.raises(DatabaseError) as raised:
             connected.count("kept")

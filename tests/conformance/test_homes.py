@@ -17,9 +17,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from pytest_dbmigrate.databases import builds, control_tables, guests, names, sweep
+from pytest_dbmigrate.databases import builds, control_tables, guests, names, sweep, turn
 from pytest_dbmigrate.databases.connection import connect
-from pytest_dbmigrate.databases.control import Control, Holder
+from pytest_dbmigrate.databases.control import Control
+from pytest_dbmigrate.databases.turn import Holder, Outcome
 from pytest_dbmigrate.errors import BusyError
 from pytest_dbmigrate.migrations import events
 from pytest_dbmigrate.servers.server import Server
@@ -27,6 +28,7 @@ from pytest_dbmigrate.version import __version__
 
 GUEST = """
 import json, sys
+from pytest_dbmigrate.databases import turn
 from pytest_dbmigrate.databases.control import Control
 from pytest_dbmigrate.addresses.dsn import Dsn
 
@@ -38,7 +40,7 @@ if told["lease"]:
 if told["uses"]:
     control.use(told["uses"])
 if told["builds"]:
-    with control.building():
+    with turn.building(control):
         print("here", flush=True)
         sys.stdin.readline()
 print("here", flush=True)
@@ -276,17 +278,17 @@ def test_a_run_that_leaves_takes_its_tests_databases_and_its_rows_with_it(
     lease = names.lease(own, "main")
     control.register(lease, "lease")
     control.create(lease, "lease")
-    control.record({"build": "0a1b2c3d"})
+    turn.record(control, Outcome("0a1b2c3d"))
     assert guests.leave(control, own)
     assert lease not in databases(server)
-    assert (registered(control), known_runs(control), control.outcome()) == (set(), set(), None)
+    assert (registered(control), known_runs(control), turn.outcome(control)) == (set(), set(), None)
 
 
 def test_a_run_that_has_kept_something_says_so_when_it_leaves(control: Control, own: str) -> None:
     control.register(names.kept(own, "main", 0, "test_it"), "kept")
-    control.record({"build": "0a1b2c3d"})
+    turn.record(control, Outcome("0a1b2c3d"))
     assert not guests.leave(control, own)
-    assert (known_runs(control), control.outcome()) == ({own}, {"build": "0a1b2c3d"})
+    assert (known_runs(control), turn.outcome(control)) == ({own}, Outcome("0a1b2c3d"))
 
 
 # what is built
@@ -539,8 +541,8 @@ def test_who_wants_to_build_waits_for_who_builds_and_is_told_who_it_is(
         told.append(holder)
         guest.say()
 
-    with control.building(30, waiting):
-        holder = control.holder()
+    with turn.building(control, 30, waiting):
+        holder = turn.holder(control)
         assert holder is not None
         assert holder.process == os.getpid()
     (other,) = told
@@ -555,7 +557,7 @@ def test_who_has_waited_for_too_long_says_for_whom(
     control: Control, start_guest: StartGuest
 ) -> None:
     guest = start_guest(builds=True)
-    with pytest.raises(BusyError) as refused, control.building(0.2):
+    with pytest.raises(BusyError) as refused, turn.building(control, 0.2):
         pytest.fail("it was let in")
     since = control.one("select since from holder").astimezone()
     who = f"run {guest.run} (process {guest.process.pid} on {socket.gethostname()})"
@@ -572,7 +574,7 @@ def test_nobody_waits_for_a_builder_that_was_killed(
     guest = start_guest(builds=True)
     guest.process.send_signal(signal.SIGKILL)
     guest.process.wait()
-    with control.building(30):
+    with turn.building(control, 30):
         pass
 
 
@@ -594,7 +596,7 @@ def test_another_process_of_the_same_run_is_waited_for_without_a_word(
     other = threading.Thread(target=let_go)
     worker = Control(server.dsn, guest.run, durable=server.durable, home=run_id)
     other.start()
-    with worker.building(30, told.append):
+    with turn.building(worker, 30, told.append):
         pass
     other.join()
     worker.close()
@@ -602,9 +604,9 @@ def test_another_process_of_the_same_run_is_waited_for_without_a_word(
 
 
 def test_a_home_in_which_nobody_has_built_has_no_holder(control: Control, own: str) -> None:
-    assert control.holder() is None
-    with control.building():
-        holder = control.holder()
+    assert turn.holder(control) is None
+    with turn.building(control):
+        holder = turn.holder(control)
     assert holder is not None
     assert isinstance(holder.since, datetime)
     assert (holder.run, holder.host, holder.process) == (own, socket.gethostname(), os.getpid())
@@ -617,7 +619,7 @@ def test_two_homes_do_not_wait_for_each_other(
     other = secrets.token_hex(4)
     control_tables.create(server.dsn, other)
     elsewhere = Control(server.dsn, other, durable=server.durable)
-    with elsewhere.building(0.2):
+    with turn.building(elsewhere, 0.2):
         pass
     elsewhere.close()
     assert sweep.sweep(server.dsn, other)
