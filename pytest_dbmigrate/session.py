@@ -1,9 +1,9 @@
-"""The conductor: joins servers, migrations, schema and databases. Knows no pytest.
+"""Session: one process's way from the settings to its tests' databases. Knows no pytest.
 
-    settings -> server -> migrator -> template -> schema check -> lease
+    settings -> server -> migration child -> template -> schema check -> lease
 
-Each process of a run has one `Session`; what the run shares lies in its folder and in
-its control database, so that each step is done once, by whichever process is first.
+Each process of a run has one. What the run shares is in its folder and in its control
+database, so that each step is done once, by whichever process is first.
 """
 
 from __future__ import annotations
@@ -16,11 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_dbmigrate.addresses.dsn import Dsn
-from pytest_dbmigrate.errors import (
-    BrokenServerError,
-    DatabaseError,
-    DbmigrateError,
-)
+from pytest_dbmigrate.errors import BrokenServerError, DatabaseError, DbmigrateError
 from pytest_dbmigrate.runs.notes import (
     ConnectionsLeaked,
     DatabaseFailed,
@@ -40,15 +36,15 @@ if TYPE_CHECKING:
     from pytest_dbmigrate.databases.pools import Pools
     from pytest_dbmigrate.databases.turn import Holder
     from pytest_dbmigrate.migrations.environments import Environment
-    from pytest_dbmigrate.migrations.process import ChildProcess
+    from pytest_dbmigrate.template.early_children import EarlyChildren
 
 CONTROL = "control"
 _CHILD = "child"
 
 
 @dataclass
-class _Opened:
-    """What a process has open once the database is ready."""
+class _DatabaseAccess:
+    """What a process holds open to give its tests databases."""
 
     control: Control
     lease: Lease
@@ -69,7 +65,7 @@ class Session:
         self.run = run
         self.worker = worker
         self._folders = folders
-        self._opened: _Opened | None = None
+        self._access: _DatabaseAccess | None = None
         self._failure: DbmigrateError | None = None
         self._address: startup.Address | None = None
         self._server: Server | None = None
@@ -101,10 +97,10 @@ class Session:
 
         Raises `DbmigrateError`, the same one at every call.
         """
-        if self._opened is None:
+        if self._access is None:
             with self._failing_for_good():
-                self._opened = self._open()
-        return self._opened.lease, self._opened.pools
+                self._access = self._open()
+        return self._access.lease, self._access.pools
 
     def refuse(self, error: DbmigrateError) -> None:
         """Let every later attempt to get a database fail with this error."""
@@ -138,8 +134,8 @@ class Session:
         from pytest_dbmigrate.databases.lease import Lease
 
         self.prepare()
-        assert self._opened is not None
-        control, template = self._opened.control, self._opened.lease.template
+        assert self._access is not None
+        control, template = self._access.control, self._access.lease.template
 
         def make_lease(number: int, label: str) -> Lease:
             self.taken += 1
@@ -166,7 +162,7 @@ class Session:
     @property
     def is_leased(self) -> bool:
         """Whether a test of this process has a database at the moment."""
-        return self._opened is not None and self._opened.lease.is_taken
+        return self._access is not None and self._access.lease.is_taken
 
     def keep(self, test: str) -> str:
         """Keep the test's database when it is released; return a psql line to look at it.
@@ -201,27 +197,27 @@ class Session:
         """
         if self._is_forked():
             return True
-        if self._opened:
-            self._return(self._opened)
-            self._opened.pools.close()
+        if self._access:
+            self._return(self._access)
+            self._access.pools.close()
             if self.settings.resume and self.run.is_owner:
-                self._leave(self._opened.control)
-            self._opened.control.close()
-            self._opened = None
+                self._leave(self._access.control)
+            self._access.control.close()
+            self._access = None
         is_clean = self.run.finish()
         if self._address and self._address.holder:
             self._address.holder.close()
         return is_clean
 
-    def _return(self, opened: _Opened) -> None:
-        """Give the shared database back; what the server says against it, the guardian settles."""
+    def _return(self, access: _DatabaseAccess) -> None:
+        """Return the shared database; where the server refuses, the guardian drops it later."""
         if self._shared:
             self._shared = None
             with contextlib.suppress(DatabaseError):
-                opened.lease.release(opened.pools)
+                access.lease.release(access.pools)
 
     def _leave(self, control: Control) -> None:
-        """Drop what this run has on the kept server, so that its guardian need not."""
+        """Drop what this run has on the kept server, so that its guardian has nothing to do."""
         from pytest_dbmigrate.databases import guests
 
         with contextlib.suppress(DatabaseError):
@@ -229,7 +225,7 @@ class Session:
                 self.run.owes_nothing()
 
     def _is_forked(self) -> bool:
-        """Whether a test has forked this process: what it has inherited is not its to end."""
+        """Whether a test has forked this process: a fork must not end what it has inherited."""
         return os.getpid() != self._process
 
     @contextlib.contextmanager
@@ -245,50 +241,55 @@ class Session:
                 self.run.journal.write(DatabaseFailed(error))
             raise
 
-    def _open(self) -> _Opened:
+    def _open(self) -> _DatabaseAccess:
         from pytest_dbmigrate.migrations import environments
+        from pytest_dbmigrate.template.early_children import EarlyChildren
 
         found = environments.find(self.settings.alembic, self._folders)
-        child = _Ahead(found)
-        if self._needs_child() and self.run.claim(_CHILD):
-            child.start()
-        try:
-            return self._open_on(self.server(), found, child)
-        except BrokenServerError as error:
-            if not self.settings.resume:
-                raise
-            said = (error.tried or (error.what,))[-1]
-            why = error.reason or f"the kept server could not be used: {said}"
-            self._server = startup.renewed(self.settings, self.run, why, CONTROL)
-            return self._open_on(self._server, found, child)
-        finally:
-            child.close()
+        with contextlib.closing(EarlyChildren(found)) as children:
+            if self._is_sure_to_migrate() and self.run.claim(_CHILD):
+                children.start()
+            try:
+                return self._open_on(self.server(), found, children)
+            except BrokenServerError as error:
+                if not self.settings.resume:
+                    raise
+                return self._open_on(self._renew_server(error), found, children)
 
-    def _needs_child(self) -> bool:
-        """Whether the migrations are sure to be run: nothing is kept to be looked at first."""
+    def _is_sure_to_migrate(self) -> bool:
+        """Whether the migrations will run for sure: there is no kept template to look at first."""
         return not (self.settings.resume and Kept.of(self.settings.root).read())
 
-    def _open_on(self, server: Server, found: tuple[Environment, ...], child: _Ahead) -> _Opened:
+    def _renew_server(self, error: BrokenServerError) -> Server:
+        """Return a new kept server in place of the one that is broken. Raises `ServerError`."""
+        said = (error.tried or (error.what,))[-1]
+        why = error.reason or f"the kept server could not be used: {said}"
+        self._server = startup.renewed(self.settings, self.run, why, CONTROL)
+        return self._server
+
+    def _open_on(
+        self, server: Server, found: tuple[Environment, ...], children: EarlyChildren
+    ) -> _DatabaseAccess:
         from pytest_dbmigrate.databases.control import Control
         from pytest_dbmigrate.databases.lease import Lease
+        from pytest_dbmigrate.databases.pools import Pools
         from pytest_dbmigrate.template import outcome
         from pytest_dbmigrate.template.builder import Builder
 
-        replaced = self.run.read(startup.REPLACED) or ""
-        replaced = self._need_control(server) or replaced
+        replaced = self._make_control_database(server) or self.run.read(startup.REPLACED) or ""
         control = Control(server.dsn, self.run.id, durable=server.durable, home=self._home)
         try:
-            builder = Builder(self.settings, self.run, server, control, found, child.take, replaced)
-            template = outcome.ensure(control, builder.make, self.settings.wait, self._tell_waiting)
-            from pytest_dbmigrate.databases.pools import Pools
-
+            builder = Builder(
+                self.settings, self.run, server, control, found, children.take, replaced
+            )
+            template = outcome.ensure(control, builder.make, self.settings.wait, self._note_waiting)
             lease = Lease(control, self.run.id, self.worker, template)
-            return _Opened(control, lease, Pools(lease.name))
+            return _DatabaseAccess(control, lease, Pools(lease.name))
         except BaseException:
             control.close()
             raise
 
-    def _tell_waiting(self, holder: Holder) -> None:
+    def _note_waiting(self, holder: Holder) -> None:
         self.run.journal.write(WaitingForBuilder(str(holder)))
 
     @property
@@ -296,47 +297,19 @@ class Session:
         """The id in the control database's name: the project's if its state is kept."""
         return key(self.settings.root) if self.settings.resume else self.run.id
 
-    def _need_control(self, server: Server) -> str:
-        """Make the control database if it is not there; return why an older one is gone."""
-        from pytest_dbmigrate.databases import control_tables, sweep
+    def _make_control_database(self, server: Server) -> str:
+        """Make the control database, once in a run; return why an older one is gone, or ""."""
+        from pytest_dbmigrate.databases import control_tables
         from pytest_dbmigrate.migrations import events
-        from pytest_dbmigrate.version import __version__
 
         with self.run.only_one(CONTROL):
             known = self.run.read(CONTROL)
             if known is not None:
                 return str(known)
             reason = ""
-            before = control_tables.version(server.dsn, self._home) if self.settings.resume else ""
-            if before not in ("", __version__):
-                reason = f"it was kept by pytest-dbmigrate {before}"
-                sweep.sweep(server.dsn, self._home)
-            if before != __version__:
+            if self.settings.resume:
+                reason = control_tables.create_or_replace(server.dsn, self._home, events.TABLE)
+            else:
                 control_tables.create(server.dsn, self._home, events.TABLE)
             self.run.write(CONTROL, reason)
             return reason
-
-
-class _Ahead:
-    """The migration children, which may be started before there is a job for them."""
-
-    def __init__(self, sources: tuple[Environment, ...]) -> None:
-        self._sources = sources
-        self._children: dict[Environment, ChildProcess] = {}
-
-    def start(self) -> None:
-        """Start one for each environment, to import what it needs while the server comes up."""
-        from pytest_dbmigrate.migrations.process import ChildProcess
-
-        self._children = {one: ChildProcess(one.folder) for one in self._sources}
-
-    def take(self, source: Environment) -> ChildProcess:
-        """Return an environment's child; the caller closes it, and the next call starts another."""
-        from pytest_dbmigrate.migrations.process import ChildProcess
-
-        return self._children.pop(source, None) or ChildProcess(source.folder)
-
-    def close(self) -> None:
-        """End the children that nobody has taken."""
-        for child in self._children.values():
-            child.close()

@@ -1,4 +1,7 @@
-"""The control database itself: what is in it, and how it is made."""
+"""Control database: its tables, and how it is made.
+
+Its state is that of one version of the plugin: another version's is dropped, not migrated.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from psycopg import sql
 
 from pytest_dbmigrate import locks
 from pytest_dbmigrate.addresses.dsn import Dsn
-from pytest_dbmigrate.databases import names
+from pytest_dbmigrate.databases import names, sweep
 from pytest_dbmigrate.databases.connection import comment, connect
 from pytest_dbmigrate.errors import DatabaseError
 from pytest_dbmigrate.version import __version__
@@ -59,7 +62,7 @@ create table if not exists plugin (version text primary key)
 
 
 def create(dsn: Dsn, home: str, *tables: str) -> None:
-    """Make a control database with our tables and the given ones, if it is not there.
+    """Make a control database with our tables and the given ones unless it is there.
 
     Safe to call from several processes at once. Raises `DatabaseError`.
     """
@@ -69,7 +72,7 @@ def create(dsn: Dsn, home: str, *tables: str) -> None:
             connect(dsn) as connection,
             contextlib.suppress(
                 psycopg.errors.DuplicateDatabase,
-                psycopg.errors.UniqueViolation,  # what it is at the very same moment
+                psycopg.errors.UniqueViolation,  # the same, where two sessions commit at once
             ),
         ):
             connection.execute(
@@ -97,8 +100,23 @@ def create(dsn: Dsn, home: str, *tables: str) -> None:
         ) from error
 
 
+def create_or_replace(dsn: Dsn, home: str, *tables: str) -> str:
+    """Make a home's control database if it is not there, or if another version has made it.
+
+    All databases of a home that is replaced are dropped. Returns why it is, or "". Raises
+    `DatabaseError`.
+    """
+    kept_by = version(dsn, home)
+    if kept_by == __version__:
+        return ""
+    if kept_by:
+        sweep.sweep(dsn, home)
+    create(dsn, home, *tables)
+    return f"it was kept by pytest-dbmigrate {kept_by}" if kept_by else ""
+
+
 def version(dsn: Dsn, home: str) -> str:
-    """Return the plugin's version that has made a control database, "" if there is none."""
+    """Return the version of the plugin that made a control database; "" if there is none."""
     try:
         connection = connect(dsn.at(names.control(home)))
     except DatabaseError as error:
