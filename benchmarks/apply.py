@@ -16,7 +16,7 @@ from benchmarks import project, timing
 from pytest_dbmigrate.addresses.dsn import Dsn
 from pytest_dbmigrate.databases import control_tables, names
 from pytest_dbmigrate.migrations import environments, events
-from pytest_dbmigrate.migrations.messages import Job, Message
+from pytest_dbmigrate.migrations.messages import AlembicOptions, Job, Result
 from pytest_dbmigrate.migrations.process import ChildProcess
 from pytest_dbmigrate.session import Session
 
@@ -60,29 +60,18 @@ class Bench:
         """Return the seconds of our apply: the start of the child, its events, its end."""
         self._renew()
         (found,) = environments.find((), (self.folder,))
-        job: Job = {
-            "environ": {"DATABASE_URL": self.url},
-            "dsn": self.dsn.as_record(),
-            "events": self.server.at(names.control(self.session.run.id)).as_record(),
-            "run": self.session.run.id,
-            "build": self.session.run.id,
-            "environment": "",
-            "root": str(self.folder),
-            "is_kept": False,
-            "configured": None,
-            "source": found.as_record(),
-            "target": ("head",),
-            "x": (),
-            "attributes": [],
-            "driver": "",
-            "before": (),
-            "helpers": (),
-            "within": "",
-            "others": None,
-            "is_checked_later": False,
-            "check": check,
-            "handed": [],
-        }
+        job = Job(
+            environment=found,
+            name="",
+            dsn=self.dsn,
+            history=self.server.at(names.control(self.session.run.id)),
+            run=self.session.run.id,
+            build=self.session.run.id,
+            target=("head",),
+            options=AlembicOptions(root=str(self.folder)),
+            check=check,
+            environ={"DATABASE_URL": self.url},
+        )
 
         def work() -> None:
             with contextlib.closing(ChildProcess(found.folder)) as child:
@@ -90,10 +79,10 @@ class Bench:
 
         return timing.timed(work)
 
-    def _expect(self, result: Message, *, check: bool) -> None:
-        assert result["heads"] == [f"{REVISIONS - 1:04}"], result
-        assert result["differences"] == [], result
-        assert ("seconds" in result) == check, result
+    def _expect(self, result: Result, *, check: bool) -> None:
+        assert result.heads == (f"{REVISIONS - 1:04}",), result
+        assert result.comparison.differences == [], result
+        assert (result.comparison.seconds is not None) == check, result
 
     def _renew(self) -> None:
         name = sql.Identifier(_DATABASE)

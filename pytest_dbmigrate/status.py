@@ -104,8 +104,8 @@ def _scripts(settings: Settings, folders: tuple[Path, ...]) -> list[Line]:
     steps = [Line(label(step), "", "pending", environment=BEFORE) for step in settings.before]
     for one, name in zip(found, environments.names(found), strict=True):
         with contextlib.closing(process.ChildProcess(one.folder)) as child:
-            known = child.scripts(one.as_record(), str(settings.root), settings.within)
-        steps += [Line(it["revision"], it["doc"], "pending", environment=name) for it in known]
+            known = child.scripts(one, str(settings.root), settings.within)
+        steps += [Line(it.revision, it.doc, "pending", environment=name) for it in known]
     return steps
 
 

@@ -22,6 +22,7 @@ from pytest_dbmigrate.addresses.dsn import Dsn, default_driver
 from pytest_dbmigrate.child import failure, references
 from pytest_dbmigrate.errors import MigrationError
 from pytest_dbmigrate.migrations.events import Event, EventLog
+from pytest_dbmigrate.migrations.messages import Prepared
 from pytest_dbmigrate.migrations.steps import is_file, label
 from pytest_dbmigrate.settings import parsers
 
@@ -64,7 +65,9 @@ class Step:
             function(connection)
 
 
-def run(steps: Sequence[str], dsn: Dsn, events: EventLog, notify: Callable[..., None]) -> None:
+def run(
+    steps: Sequence[str], dsn: Dsn, events: EventLog, notify: Callable[[Prepared], None]
+) -> None:
     """Do each step, with an event before and after it. Raises `MigrationError`."""
     for step in map(Step, steps):
         event = Event(label(step.line), "started", _sha(step.line))
@@ -82,7 +85,7 @@ def run(steps: Sequence[str], dsn: Dsn, events: EventLog, notify: Callable[..., 
             raise explained from error
         seconds = time.monotonic() - began
         events.append(replace(event, kind="done", seconds=seconds))
-        notify("prepared", revision=label(step.line), seconds=seconds)
+        notify(Prepared(label(step.line), seconds))
 
 
 def modules(steps: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -27,21 +27,9 @@ from pytest_dbmigrate.addresses.dsn import Dsn, default_driver
 from pytest_dbmigrate.child import references
 from pytest_dbmigrate.errors import MigrationError
 from pytest_dbmigrate.migrations.environments import Environment
+from pytest_dbmigrate.migrations.messages import AlembicOptions
 
 _PLACEHOLDER = "driver://"  # what `alembic init` writes
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What the user wants of every environment: `-x` arguments, attributes, a driver.
-
-    `root` is where the project is: a relative folder of scripts may be meant from there.
-    """
-
-    root: str = ""
-    x: Sequence[str] = ()
-    attributes: Sequence[Sequence[str]] = ()
-    driver: str = ""
 
 
 class Attributes(dict[str, Any]):
@@ -71,28 +59,28 @@ class Attributes(dict[str, Any]):
 
 @contextmanager
 def configuration(
-    environment: Environment, dsn: Dsn, target: Sequence[str], wishes: Wishes
+    environment: Environment, dsn: Dsn, target: Sequence[str], options: AlembicOptions
 ) -> Iterator[Config]:
     """Yield the project's configuration, its `sqlalchemy.url` pointed at `dsn`.
 
     The URL's driver is the one the project configured; psycopg where it named none. What
     `config.attributes` has been given of ours is closed afterwards. Raises `MigrationError`.
     """
-    options = argparse.Namespace(
-        x=list(wishes.x), name=environment.section or None, raiseerr=False, sql=False, tag=None,
+    arguments = argparse.Namespace(
+        x=list(options.x), name=environment.section or None, raiseerr=False, sql=False, tag=None,
         revision=target[0], cmd=(command.upgrade, ["revision"], ["sql", "tag"]),
     )  # fmt: skip
-    config = _config(environment, options, dsn.url(wishes.driver))
+    config = _config(environment, arguments, dsn.url(options.driver))
     if config.cmd_opts is None:
-        config.cmd_opts = options
-    _stand_where_the_scripts_are(config, wishes.root)
-    driver = wishes.driver or _driver(config)
+        config.cmd_opts = arguments
+    _stand_where_the_scripts_are(config, options.root)
+    driver = options.driver or _driver(config)
     url = dsn.url(driver)
     config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
     config.attributes = Attributes(config.attributes)
-    engine = _engine(dsn, driver) if wishes.attributes else None
+    engine = _engine(dsn, driver) if options.attributes else None
     try:
-        with _attributes(engine, wishes.attributes) as given:
+        with _attributes(engine, options.attributes) as given:
             config.attributes.update(given)
             yield config
     finally:
@@ -100,16 +88,16 @@ def configuration(
             engine.dispose()
 
 
-def _config(environment: Environment, options: argparse.Namespace, url: str) -> Config:
+def _config(environment: Environment, arguments: argparse.Namespace, url: str) -> Config:
     if environment.module:
-        return _named(environment, options, url)
+        return _of_reference(environment, arguments, url)
     if environment.scripts:
-        return _of_scripts(Path(environment.scripts), options)
-    return _of_files(environment, options)
+        return _of_scripts(Path(environment.scripts), arguments)
+    return _of_files(environment, arguments)
 
 
-def _of_files(environment: Environment, options: argparse.Namespace) -> Config:
-    keywords: dict[str, Any] = {"cmd_opts": options}
+def _of_files(environment: Environment, arguments: argparse.Namespace) -> Config:
+    keywords: dict[str, Any] = {"cmd_opts": arguments}
     if environment.toml and "toml_file" in inspect.signature(Config.__init__).parameters:
         keywords["toml_file"] = environment.toml
     elif environment.toml and not environment.ini:
@@ -130,7 +118,7 @@ def _of_files(environment: Environment, options: argparse.Namespace) -> Config:
     return config
 
 
-def _of_scripts(folder: Path, options: argparse.Namespace) -> Config:
+def _of_scripts(folder: Path, arguments: argparse.Namespace) -> Config:
     """Return the configuration of a folder with env.py; an ini file in it, or beside it, counts."""
     if not (folder / "env.py").is_file():
         raise MigrationError(
@@ -140,7 +128,7 @@ def _of_scripts(folder: Path, options: argparse.Namespace) -> Config:
     inside, beside = folder / "alembic.ini", folder.parent / "alembic.ini"
     own = [path for path in (inside, beside) if path == inside or _is_for(path, folder)]
     ini = next((str(path) for path in own if path.is_file()), None)
-    config = Config(ini, cmd_opts=options)
+    config = Config(ini, cmd_opts=arguments)
     config.set_main_option("script_location", str(folder).replace("%", "%%"))
     return config
 
@@ -150,14 +138,14 @@ def _is_for(ini: Path, folder: Path) -> bool:
     return ini.is_file() and re.split(r"[/\\:]", location)[-1] == folder.name
 
 
-def _named(environment: Environment, options: argparse.Namespace, url: str) -> Config:
+def _of_reference(environment: Environment, arguments: argparse.Namespace, url: str) -> Config:
     """Return the configuration of `package:folder`, `package:file.ini`, or `module:function`."""
     path, _, section = environment.attribute.partition(":")
     found = references.in_package(environment.module, path)
     if found is not None and found.is_dir():
-        return _of_scripts(found, options)
+        return _of_scripts(found, arguments)
     if found is not None:
-        return _of_files(replace(environment, ini=str(found), section=section), options)
+        return _of_files(replace(environment, ini=str(found), section=section), arguments)
     made = references.load(f"{environment.module}:{environment.attribute}", "dbmigrate_alembic")
     config = made
     if callable(made):

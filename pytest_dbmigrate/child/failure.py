@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pytest_dbmigrate.child.upgrade import HAND_OVER, Upgrade, file_of, revision_of
+from pytest_dbmigrate.child.env_run import HAND_OVER, EnvRun
+from pytest_dbmigrate.child.progress import Progress
 from pytest_dbmigrate.errors import MigrationError, RevisionError, ScriptError
 
 
@@ -27,10 +28,12 @@ class ServerSaid:
     hint: str = ""
 
 
-def of_revision(error: BaseException, upgrade: Upgrade, applied: tuple[str, ...]) -> RevisionError:
+def of_revision(
+    error: BaseException, progress: Progress, applied: tuple[str, ...]
+) -> RevisionError:
     """Return the error of the revision that was running; `applied` are the heads left."""
-    assert upgrade.current is not None
-    revision, file = revision_of(upgrade.current), file_of(upgrade.current)
+    assert progress.current is not None
+    revision, file = progress.current.revision, progress.current.file
     said = _server_said(error)
     return RevisionError(
         f"revision {revision} failed",
@@ -44,7 +47,7 @@ def of_revision(error: BaseException, upgrade: Upgrade, applied: tuple[str, ...]
         detail=said.detail,
         hint=said.hint,
         applied=applied,
-        pending=upgrade.total - len(upgrade.done),
+        pending=progress.total - len(progress.done),
     )
 
 
@@ -66,16 +69,16 @@ def of_step(error: BaseException, label: str, file: str) -> ScriptError:
     )
 
 
-def of_environment(error: BaseException, upgrade: Upgrade | None) -> MigrationError:
-    """Return the error of env.py, or of reading the scripts, outside of any revision."""
+def of_environment(error: BaseException, env: EnvRun | None) -> MigrationError:
+    """Return the error of env.py, outside of any revision; without it, of reading the scripts."""
     said = _server_said(error)
     where = _first_party_frame(error)
-    could_connect = upgrade is None or upgrade.is_verified
+    could_connect = env is None or env.is_verified
     name = type(error).__name__
     message = said.message if said.message.startswith(name) else f"{name}: {said.message}"
     return MigrationError(
         "the migrations could not be run: env.py failed"
-        if upgrade
+        if env
         else "the migration scripts could not be read",
         tried=(*((where,) if where else ()), *message.splitlines()),
         todo=("mend what it says, or see `alembic upgrade head`",)
@@ -84,12 +87,11 @@ def of_environment(error: BaseException, upgrade: Upgrade | None) -> MigrationEr
     )
 
 
-def of_lost_server(error: BaseException, upgrade: Upgrade) -> MigrationError:
+def of_lost_server(error: BaseException, progress: Progress) -> MigrationError:
     """Return the error of a revision during which the server went away."""
-    assert upgrade.current is not None
-    revision = revision_of(upgrade.current)
+    assert progress.current is not None
     return MigrationError(
-        f"the server went away while revision {revision} ran",
+        f"the server went away while revision {progress.current.revision} ran",
         tried=tuple(_server_said(error).message.splitlines()),
         todo=("see the server's log; was it killed, or out of memory?",),
     )

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -21,31 +21,44 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from pytest_dbmigrate.addresses.dsn import Dsn, redact
-from pytest_dbmigrate.child import before, comparison, failure, tables, within
-from pytest_dbmigrate.child.configuration import Wishes, configuration
+from pytest_dbmigrate.child import before, comparison, failure, plan, tables, within
+from pytest_dbmigrate.child.configuration import configuration
+from pytest_dbmigrate.child.env_run import EnvRun, VersionTable
+from pytest_dbmigrate.child.plan import Plan
+from pytest_dbmigrate.child.progress import Notify, Progress
+from pytest_dbmigrate.child.record import Record
 from pytest_dbmigrate.child.recorder import FileRecorder
-from pytest_dbmigrate.child.upgrade import Check, Record, Upgrade, listing, scripts_of
+from pytest_dbmigrate.child.upgrade import Check, Upgrade
 from pytest_dbmigrate.databases.connection import connect
 from pytest_dbmigrate.errors import DbmigrateError, MigrationError
 from pytest_dbmigrate.migrations import versions
-from pytest_dbmigrate.migrations.environments import Environment
+from pytest_dbmigrate.migrations.env_configuration import TablesMade
 from pytest_dbmigrate.migrations.events import EventLog
-from pytest_dbmigrate.migrations.messages import Job, Message, Tables
+from pytest_dbmigrate.migrations.fingerprint import Manifest
+from pytest_dbmigrate.migrations.messages import (
+    AlembicOptions,
+    Comparison,
+    Job,
+    Result,
+    Scripts,
+    ScriptsRequest,
+    Tables,
+)
 from pytest_dbmigrate.migrations.steps import BEFORE
 
 
-def look(source: dict[str, Any], root: str, within_reference: str) -> Message:
+def scripts(request: ScriptsRequest) -> Scripts:
     """Return the revisions that the scripts know, without running env.py."""
-    _find_modules_in(root)
+    _find_modules_in(request.root)
     nowhere = Dsn("127.0.0.1", 1, "", "", "")
+    options = AlembicOptions(root=request.root)
 
-    def work() -> Message:
-        wishes = Wishes(root=root)
-        with configuration(Environment.from_record(source), nowhere, ("head",), wishes) as config:
-            return {"type": "scripts", "scripts": listing(config)}
+    def read_scripts() -> Scripts:
+        with configuration(request.environment, nowhere, ("head",), options) as config:
+            return Scripts(plan.listing(config))
 
     try:
-        return within.run(within_reference, work)
+        return within.run(request.within, read_scripts)
     except DbmigrateError:
         raise
     except BaseException as error:
@@ -53,111 +66,111 @@ def look(source: dict[str, Any], root: str, within_reference: str) -> Message:
 
 
 class JobRunner:
-    """One environment's part of a build."""
+    """One environment's part of a build: applied, verified, compared."""
 
-    def __init__(self, job: Job, notify: Callable[..., None]) -> None:
+    def __init__(self, job: Job, notify: Notify) -> None:
         self._job = job
         self._notify = notify
-        self._dsn = Dsn.from_record(job["dsn"])
         self._upgrade: Upgrade | None = None
-        self._sources = FileRecorder(job["root"], job["handed"]) if job["is_kept"] else None
+        self._recorder: FileRecorder | None = None
+        if job.is_kept:
+            self._recorder = FileRecorder(job.options.root, job.address_files)
         self._missed: list[str] = []  # what env.py looked for in config.attributes
-        _find_modules_in(job["root"])
+        self._comparison = Comparison()
+        _find_modules_in(job.options.root)
 
-    def upgrade(self) -> Message:
-        """Return the `result`: the environment applied, and compared if it is its turn."""
-        result: Message = {"type": "result", "differences": [], "unchecked": ""}
-        with connect(Dsn.from_record(self._job["events"])) as history:
-            events = self._log(history, self._job["environment"])
+    def upgrade(self) -> Result:
+        """Return the result: the environment applied, and compared if it is its turn."""
+        job = self._job
+        facts = None
+        with connect(job.history) as history:
+            events = self._log(history, job.name)
             events.own()
             with self._explaining():
                 self._prepare(self._log(history, BEFORE))
-                check: Check = partial(self._check, self._job["others"] or [], result)
+                check = partial(self._compare, job.others or ())
                 made = self._made()
-                upgrade = self._run(events, made, _nothing if self._is_checked_later else check)
-            result["heads"] = list(self._verified(upgrade))
+                upgrade = self._run(events, made, _ignore if job.is_checked_later else check)
+            heads = self._verified_heads(upgrade)
             if made:
-                result["tables"] = self._tables(upgrade, events, made)
-        if self._sources:
-            result["manifest"] = self._manifest(self._sources, upgrade)
-        return result
+                facts = self._tables(upgrade, events, made)
+        manifest = self._manifest(self._recorder, upgrade) if self._recorder else None
+        return Result(heads, self._comparison, facts, manifest)
 
-    def compare(self, others: list[Tables]) -> Message:
+    def compare(self, others: Sequence[Tables]) -> Comparison:
         """Return what differs from the models, once all environments are applied."""
-        result: Message = {"type": "compared", "differences": [], "unchecked": ""}
-        self._sources = None  # all that counts has been read
-        with connect(Dsn.from_record(self._job["events"])) as history, self._explaining():
-            events = self._log(history, self._job["environment"])
-            self._run(events, None, partial(self._check, others, result))
-        return result
+        self._recorder = None  # all that counts has been read
+        with connect(self._job.history) as history, self._explaining():
+            events = self._log(history, self._job.name)
+            self._run(events, None, partial(self._compare, others))
+        return self._comparison
 
-    @property
-    def _is_checked_later(self) -> bool:
-        return self._job["is_checked_later"]
-
-    def _connected(self) -> psycopg.Connection[tuple[Any, ...]]:
+    def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:
         """Return a connection to the database that is neither env.py's nor the project's."""
-        return psycopg.connect(self._dsn.conninfo(), autocommit=True)
+        return psycopg.connect(self._job.dsn.conninfo(), autocommit=True)
 
     def _log(self, history: Any, environment: str) -> EventLog:
-        return EventLog(history, self._job["run"], self._job["build"], environment)
+        return EventLog(history, self._job.run, self._job.build, environment)
 
     def _prepare(self, events: EventLog) -> None:
         """Do what comes before the first revision."""
         job = self._job
-        if job["before"]:
-            steps = partial(before.run, job["before"], self._dsn, events, self._notify)
-            within.run(job["within"], steps)
+        if job.before:
+            steps = partial(before.run, job.before, job.dsn, events, self._notify)
+            within.run(job.within, steps)
 
     def _run(self, events: EventLog, made: tables.Made | None, check: Check) -> Upgrade:
+        """Run env.py once, within what the project wants it to be run within."""
         job = self._job
-        wishes = Wishes(job["root"], job["x"], job["attributes"], job["driver"])
-        target = tuple(job["target"])
-        others = job["others"] or []
 
-        def work() -> Upgrade:
-            source = Environment.from_record(job["source"])
-            with configuration(source, self._dsn, target, wishes) as config:
-                self._missed = config.attributes.missed  # type: ignore[attr-defined]
-                self._upgrade = Upgrade(
-                    config, self._dsn, target, events, self._notify, check, self._record(made),
-                    taken={name: it["scripts"] for it in others for name in it["versions"]},
-                )  # fmt: skip
-                self._upgrade.run()
-            return self._upgrade
+        def run_env() -> Upgrade:
+            with configuration(job.environment, job.dsn, job.target, job.options) as config:
+                self._missed = config.attributes.missed  # type: ignore[attr-defined]  # ours
+                upgrade = self._upgrade = Upgrade(
+                    EnvRun(config, job.dsn),
+                    Plan(job.target, is_resumed=bool(self._recorder and job.configured)),
+                    Progress(events, self._notify, self._recorder),
+                    check,
+                    self._record(made),
+                    taken={name: it.scripts for it in job.others or () for name in it.versions},
+                )
+                upgrade.run()
+            return upgrade
 
-        return within.run(job["within"], work)
+        return within.run(job.within, run_env)
 
     def _record(self, made: tables.Made | None) -> Record | None:
-        if self._sources is None:
+        if self._recorder is None:
             return None
-        steps = self._job["helpers"]
+        steps = self._job.helpers
         helpers = [*before.modules(steps), *before.files(steps)]
-        known = made.begun() if made else None
-        return Record(self._sources, self._job["configured"], helpers, known)
+        known = made.at_start() if made else TablesMade()
+        return Record(self._recorder, self._job.configured, helpers, known)
 
-    def _check(
+    def _compare(
         self,
         others: Sequence[Tables],
-        result: Message,
         config: Config,
         script: ScriptDirectory,
         context: MigrationContext,
     ) -> None:
-        off = "" if self._job["check"] else "dbmigrate_check is off"
-        result["unchecked"] = off or comparison.why_not(script, context)
-        if result["unchecked"]:
+        """Compare the schema with the models, inside env.py's run."""
+        off = "" if self._job.check else "dbmigrate_check is off"
+        unchecked = off or comparison.why_not(script, context)
+        if unchecked:
+            self._comparison = Comparison(unchecked=unchecked)
             return
         assert self._upgrade is not None
+        env = self._upgrade.env
         began = time.monotonic()
-        theirs = {name for it in others for name in (*it["models"], *it["made"], *it["versions"])}
-        leave = comparison.Others(theirs - {*self._upgrade.models()}, self._upgrade.schema)
+        theirs = {name for it in others for name in (*it.models, *it.made, *it.versions)}
+        leave = comparison.Others(theirs - {*env.models()}, env.schema)
         try:
-            found = comparison.differences(config, script, context, leave)
+            differences = comparison.differences(config, script, context, leave)
         except Exception as error:
             raise failure.of_comparison(error) from error
-        result["differences"] = [item.as_record() for item in found]
-        result["seconds"] = time.monotonic() - began
+        records = [it.as_record() for it in differences]
+        self._comparison = Comparison(records, seconds=time.monotonic() - began)
 
     @contextlib.contextmanager
     def _explaining(self) -> Iterator[None]:
@@ -171,21 +184,22 @@ class JobRunner:
 
     def _explained(self, error: BaseException) -> DbmigrateError:
         upgrade = self._upgrade
-        if upgrade is None or upgrade.is_reading:
+        if upgrade is None or upgrade.plan.is_reading:
             return failure.of_environment(error, None)
-        if upgrade.current is None:
-            return self._advised(failure.of_environment(error, upgrade), upgrade)
-        error = upgrade.raised or error  # env.py may have made another one of it
+        progress = upgrade.progress
+        if progress.current is None:
+            return self._advised(failure.of_environment(error, upgrade.env), upgrade.env)
+        error = progress.raised or error  # env.py may have raised another one for it
         try:
-            explained = failure.of_revision(error, upgrade, self._heads(upgrade))
-            upgrade.fail(redact(explained.message, self._dsn.password))
+            explained = failure.of_revision(error, progress, self._heads(upgrade.env))
+            progress.fail(redact(explained.message, self._job.dsn.password))
         except psycopg.OperationalError:  # nobody is there to write it down
-            return failure.of_lost_server(error, upgrade)
+            return failure.of_lost_server(error, progress)
         return explained
 
-    def _advised(self, error: MigrationError, upgrade: Upgrade) -> MigrationError:
+    def _advised(self, error: MigrationError, env: EnvRun) -> MigrationError:
         """Name what env.py looked for and did not find, where it did not come to connect."""
-        if upgrade.is_verified or not self._missed:
+        if env.is_verified or not self._missed:
             return error
         likely = [name for name in self._missed if re.search("conn|engine|bind", name)]
         name = (likely or self._missed)[0]
@@ -196,65 +210,59 @@ class JobRunner:
         )
         return replace(error, todo=(*error.todo, *advice))
 
-    def _heads(self, upgrade: Upgrade) -> tuple[str, ...]:
+    def _heads(self, env: EnvRun) -> tuple[str, ...]:
         """Return what the version table of our database says, whatever env.py did."""
-        with self._connected() as connection:
-            return _heads(connection, upgrade, *upgrade.version_table)
+        with self._connect() as connection:
+            return _heads(connection, env, env.version_table)
 
-    def _verified(self, upgrade: Upgrade) -> tuple[str, ...]:
+    def _verified_heads(self, upgrade: Upgrade) -> tuple[str, ...]:
         """Return the heads; raises `MigrationError` if they are not where they should be."""
-        with self._connected() as connection:
-            for (table, schema), reached in upgrade.reached.items():
-                found = _heads(connection, upgrade, table, schema)
-                if {*found} != reached:
-                    raise _misplaced(upgrade, f"{f'{schema}.' if schema else ''}{table}", found)
-            return _heads(connection, upgrade, *upgrade.version_table)
+        with self._connect() as connection:
+            for version_table, reached in upgrade.reached.items():
+                heads = _heads(connection, upgrade.env, version_table)
+                if {*heads} != reached:
+                    table, schema = version_table
+                    name = f"{schema}.{table}" if schema else table
+                    raise _misplaced(name, heads, upgrade.progress.done)
+            return _heads(connection, upgrade.env, upgrade.env.version_table)
 
     def _made(self) -> tables.Made | None:
         """Return what will tell which tables are of this environment, if there are several."""
-        if self._job["others"] is None:
+        if self._job.others is None:
             return None
-        facts = (self._job["configured"] or {}).get("tables", {})
-        with self._connected() as connection:
-            return tables.Made(facts, tables.every(connection))
+        configured = self._job.configured
+        earlier = configured.tables if configured else TablesMade()
+        with self._connect() as connection:
+            return tables.Made(earlier, tables.every(connection))
 
     def _tables(self, upgrade: Upgrade, events: EventLog, made: tables.Made) -> Tables:
-        with self._connected() as connection:
-            facts = made.ended(tables.every(connection))
-        if self._sources:
-            events.tables(facts)
-        return {
-            "models": upgrade.models(),
-            "made": facts["made"],
-            "versions": [
-                f"{schema or upgrade.schema}.{table}" for table, schema in upgrade.reached
-            ],
-            "scripts": upgrade.scripts,
-        }
+        with self._connect() as connection:
+            known = made.at_end(tables.every(connection))
+        if self._recorder:
+            events.tables(known)
+        env = upgrade.env
+        version_tables = [f"{schema or env.schema}.{table}" for table, schema in upgrade.reached]
+        return Tables(env.models(), known.made, version_tables, env.scripts)
 
-    def _manifest(self, sources: FileRecorder, upgrade: Upgrade) -> dict[str, Any]:
-        given = [
-            *Environment.from_record(self._job["source"]).files,
-            upgrade.script.env_py_location,
-        ]
-        others = [os.path.realpath(path) for path in given] + before.files(self._job["helpers"])
-        return sources.manifest(scripts_of(upgrade.script), others)
+    def _manifest(self, recorder: FileRecorder, upgrade: Upgrade) -> Manifest:
+        paths = [*self._job.environment.files, upgrade.env.file]
+        others = [os.path.realpath(path) for path in paths] + before.files(self._job.helpers)
+        return recorder.manifest(plan.paths(upgrade.env.script), others)
 
 
 def _heads(
-    connection: psycopg.Connection[tuple[Any, ...]],
-    upgrade: Upgrade,
-    table: str,
-    schema: str | None,
+    connection: psycopg.Connection[tuple[Any, ...]], env: EnvRun, version_table: VersionTable
 ) -> tuple[str, ...]:
-    return versions.heads(connection, table, schema or upgrade.schema)
+    table, schema = version_table
+    return versions.heads(connection, table, schema or env.schema)
 
 
-def _misplaced(upgrade: Upgrade, table: str, found: tuple[str, ...]) -> MigrationError:
-    applied = f", which applied {', '.join(upgrade.done[-3:])}" if upgrade.done else ""
-    said = f"names {', '.join(found)}" if found else "is empty"
+def _misplaced(table: str, heads: tuple[str, ...], done: list[str]) -> MigrationError:
+    applied = f", which applied {', '.join(done[-3:])}" if done else ""
+    content = f"names {', '.join(heads)}" if heads else "is empty"
     return MigrationError(
-        f"the migrations ran, but version table {table} in the database prepared for them {said}",
+        f"the migrations ran, but version table {table} in the database prepared for them "
+        f"{content}",
         tried=(f"running env.py once{applied}",),
         todo=("let env.py commit what it runs, on the connection it gives Alembic",),
     )
@@ -266,5 +274,5 @@ def _find_modules_in(root: str) -> None:
         sys.path.append(root)
 
 
-def _nothing(*_: Any) -> None:
+def _ignore(*_: Any) -> None:
     """Compare nothing yet."""

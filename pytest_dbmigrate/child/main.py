@@ -8,18 +8,26 @@ let `fileConfig` switch loggers off, and leak whatever a migration patches.
 from __future__ import annotations
 
 import gc
-import json
 import os
 import sys
 import threading
 from collections.abc import Iterator
 from functools import partial
 from queue import SimpleQueue
-from typing import IO, Any
+from typing import IO
 
-from pytest_dbmigrate.child.job import JobRunner, look
+from pytest_dbmigrate.child.job import JobRunner, scripts
 from pytest_dbmigrate.errors import DbmigrateError, as_record
-from pytest_dbmigrate.migrations.messages import Message, send
+from pytest_dbmigrate.migrations.messages import (
+    Answer,
+    CompareRequest,
+    Failed,
+    Job,
+    Request,
+    ScriptsRequest,
+    read_request,
+    send,
+)
 
 _ORPHANED = 3  # exit status
 
@@ -32,38 +40,38 @@ def main(results: int) -> None:
     line = sys.stdin.readline()
     if not line:
         return  # there was nothing to do after all
-    job: Any = json.loads(line)
-    os.environ.update(job.get("environ", {}))
-    later: SimpleQueue[Any] = SimpleQueue()
+    request = read_request(line)
+    if isinstance(request, Job):
+        os.environ.update(request.environ)
+    later: SimpleQueue[Request] = SimpleQueue()
     threading.Thread(target=_listen, args=(_taken_stdin(), later), daemon=True).start()
     _keep_from_children(results)
     with open(results, "w", encoding="utf-8") as stream:
         try:
-            for message in _messages(job, stream, later):
+            for message in _answers(request, stream, later):
                 sys.stdout.flush()
                 sys.stderr.flush()
                 send(stream, message)
         except DbmigrateError as error:
             sys.stdout.flush()
             sys.stderr.flush()
-            send(stream, {"type": "error", "error": as_record(error)})
+            send(stream, Failed(as_record(error)))
     gc.disable()  # the end of the process frees all at once; collecting first took 0.2 s
     gc.freeze()
 
 
-def _messages(job: Any, stream: IO[str], later: SimpleQueue[Any]) -> Iterator[Message]:
-    """Yield the answer to the job, and to what is asked after it."""
-    if "look" in job:
-        yield look(job["source"], job["root"], job["within"])
+def _answers(request: Request, stream: IO[str], later: SimpleQueue[Request]) -> Iterator[Answer]:
+    """Yield the answer to the first request, and to the one that may come after it."""
+    if isinstance(request, ScriptsRequest):
+        yield scripts(request)
         return
-    work = JobRunner(job, partial(_notify, stream))
-    yield work.upgrade()
-    if job["is_checked_later"]:
-        yield work.compare(later.get())
-
-
-def _notify(stream: IO[str], kind: Any, **facts: Any) -> None:
-    send(stream, {"type": kind, **facts})  # type: ignore[typeddict-item]
+    assert isinstance(request, Job)
+    runner = JobRunner(request, partial(send, stream))
+    yield runner.upgrade()
+    if request.is_checked_later:
+        then = later.get()
+        assert isinstance(then, CompareRequest)
+        yield runner.compare(then.others)
 
 
 def _taken_stdin() -> int:
@@ -81,7 +89,7 @@ def _keep_from_children(results: int) -> None:
     os.register_at_fork(after_in_child=lambda: os.close(results))
 
 
-def _listen(pipe: int, later: SimpleQueue[Any]) -> None:
+def _listen(pipe: int, later: SimpleQueue[Request]) -> None:
     """Hand over what else the parent says, a line of JSON each.
 
     This process ends when the parent closes its end of standard input, however it ends.
@@ -91,5 +99,5 @@ def _listen(pipe: int, later: SimpleQueue[Any]) -> None:
     while more := os.read(pipe, 65536):
         *lines, said = (said + more).split(b"\n")
         for line in lines:
-            later.put(json.loads(line))
+            later.put(read_request(line))
     os._exit(_ORPHANED)

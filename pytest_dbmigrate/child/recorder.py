@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pytest_dbmigrate.migrations.fingerprint import Digest, Files, imports, listing
+from pytest_dbmigrate.migrations.fingerprint import Digest, Files, Manifest, imports, listing
 
 _FOREIGN = ("site-packages", "dist-packages", "__pycache__", ".git")
 _WRITING = os.O_WRONLY | os.O_RDWR
@@ -64,7 +64,7 @@ class FileRecorder:
         opened = list(self._opened.items())  # a thread of env.py's may open more meanwhile
         return [path for path, number in opened if number > since and self._is_data(path)]
 
-    def manifest(self, scripts: list[str], others: list[str]) -> dict[str, Any]:
+    def manifest(self, scripts: list[str], others: list[str]) -> Manifest:
         """Return the digests of every file that had a part in the schema and its check.
 
         `scripts` are the revisions', of which the formatting does not count; of `others` and
@@ -73,15 +73,11 @@ class FileRecorder:
         modules = list(_modules().values())
         data = self._data(0)
         folders = {str(Path(path).parent) for path in [*scripts, *modules]}
-        return {
-            "files": {path: self._files.digest(path) for path in scripts}
-            | {
-                path: self._files.digest(path, with_tree=False)
-                for path in dict.fromkeys([*others, *modules, *data])
-                if path not in scripts
-            },
-            "folders": {folder: listing(folder) for folder in sorted(folders)},
-        }
+        files = {path: self._files.digest(path) for path in scripts}
+        for path in dict.fromkeys([*others, *modules, *data]):
+            if path not in files:
+                files[path] = self._files.digest(path, with_tree=False)
+        return Manifest(files, {folder: listing(folder) for folder in sorted(folders)})
 
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event != "open" or not isinstance(arguments[0], str | bytes | os.PathLike):

@@ -6,6 +6,8 @@ from typing import Any
 
 import psycopg
 
+from pytest_dbmigrate.migrations.env_configuration import TablesMade
+
 _QUERY = """
 select n.nspname || '.' || c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.relkind in ('r', 'p', 'f') and n.nspname !~ '^(pg_|information_schema$)' order by 1
@@ -20,18 +22,17 @@ def every(connection: psycopg.Connection[tuple[Any, ...]]) -> list[str]:
 class Made:
     """What an environment has made, of which earlier runs may have known a part.
 
-    `facts` is what the last of them wrote down: what was `made` by then and, if it was cut
-    short, what there was `before` it.
+    `earlier` is what the last of them wrote down; `now` are the tables there are.
     """
 
-    def __init__(self, facts: dict[str, list[str]], now: list[str]) -> None:
-        self._earlier = facts.get("made", [])
-        self._before = facts.get("before", now)
+    def __init__(self, earlier: TablesMade, now: list[str]) -> None:
+        self._earlier = earlier.made
+        self._before = now if earlier.before is None else earlier.before
 
-    def begun(self) -> dict[str, list[str]]:
+    def at_start(self) -> TablesMade:
         """Return what to write down before the first revision."""
-        return {"made": self._earlier, "before": self._before}
+        return TablesMade(self._earlier, self._before)
 
-    def ended(self, now: list[str]) -> dict[str, list[str]]:
+    def at_end(self, now: list[str]) -> TablesMade:
         """Return what to write down after the last revision."""
-        return {"made": sorted({*self._earlier} | ({*now} - {*self._before}))}
+        return TablesMade(sorted({*self._earlier} | ({*now} - {*self._before})))

@@ -17,6 +17,7 @@ import psycopg
 from psycopg.types.json import Json
 
 from pytest_dbmigrate import locks
+from pytest_dbmigrate.migrations.env_configuration import EnvConfiguration, TablesMade
 
 EventKind = Literal["started", "done", "failed"]
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
@@ -105,19 +106,20 @@ class EventLog:
             "select pg_advisory_lock(%s, %s)", (locks.BUILD, locks.key(self._build))
         )
 
-    def configured(self, facts: dict[str, Any], tables: dict[str, Any] | None = None) -> None:
+    def configured(self, configuration: EnvConfiguration) -> None:
         """Write down how env.py has configured Alembic for this build, and its tables."""
+        facts = {name: it for name, it in vars(configuration).items() if name != "tables"}
         self._connection.execute(
             "insert into configured values (%s, %s, %s, %s) "
             "on conflict (build, environment) do update set tables = excluded.tables",
-            (*self._what, Json(facts), Json(tables)),
+            (*self._what, Json(facts), Json(vars(configuration.tables))),
         )
 
-    def tables(self, facts: dict[str, Any]) -> None:
-        """Write down which tables this environment has made, or met when it began."""
+    def tables(self, tables: TablesMade) -> None:
+        """Write down which tables this environment has made."""
         self._connection.execute(
             "update configured set tables = %s where build = %s and environment = %s",
-            (Json(facts), *self._what),
+            (Json(vars(tables)), *self._what),
         )
 
     def append(self, *events: Event) -> None:
@@ -146,13 +148,16 @@ def read(connection: Connection, build: str) -> list[Entry]:
     return [Entry(row[0], Event(*row[1:8]), *row[8:]) for row in rows]
 
 
-def configured(connection: Connection, build: str) -> dict[str, dict[str, Any]]:
+def configured(connection: Connection, build: str) -> dict[str, EnvConfiguration]:
     """Return how env.py had configured Alembic for a build, by environment, as far as it came."""
     rows = connection.execute(
         "select environment, facts, tables from configured where build = %s order by environment",
         (build,),
     ).fetchall()
-    return {name: {**facts, "tables": tables or {}} for name, facts, tables in rows}
+    return {
+        name: EnvConfiguration.from_record({**facts, "tables": tables})
+        for name, facts, tables in rows
+    }
 
 
 def inherit(connection: Connection, build: str, base: str, environment: str) -> None:

@@ -10,10 +10,18 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 Digest = list[str]  # of the bytes, and of the syntax tree ("" for a file that is no script)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Digests of every file that had a part in a schema, and of the folders they are in."""
+
+    files: dict[str, Digest]
+    folders: dict[str, str]
 
 
 class Files:
@@ -63,14 +71,14 @@ def listing(folder: str) -> str:
     return _sha("\n".join(kept).encode("utf-8", "surrogateescape"))
 
 
-def changed(manifest: Mapping[str, Any], files: Files) -> str:
+def changed(manifest: Manifest, files: Files) -> str:
     """Return the first file or folder that is not as it was when a template was made, or ""."""
-    for path, before in manifest["files"].items():
+    for path, before in manifest.files.items():
         if not files.is_same(path, before):
-            return str(path)
-    for path, before in manifest["folders"].items():
-        if listing(path) != before:
-            return str(path)
+            return path
+    for folder, names in manifest.folders.items():
+        if listing(folder) != names:
+            return folder
     return ""
 
 

@@ -1,4 +1,4 @@
-"""The parent's side of a migration: starts the child, follows it, explains its death."""
+"""Migration child: started, followed, and its death explained, by its parent."""
 
 from __future__ import annotations
 
@@ -9,15 +9,32 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pytest_dbmigrate import clock
 from pytest_dbmigrate.addresses.dsn import redact
 from pytest_dbmigrate.errors import MigrationError, from_record
-from pytest_dbmigrate.migrations.messages import Job, Message, Tables, read
+from pytest_dbmigrate.migrations.environments import Environment
+from pytest_dbmigrate.migrations.messages import (
+    Answer,
+    CompareRequest,
+    Comparison,
+    Failed,
+    Job,
+    ProgressMessage,
+    Request,
+    Result,
+    Script,
+    Scripts,
+    ScriptsRequest,
+    Started,
+    Tables,
+    line,
+    read,
+)
 
 # What this interpreter has comes first while we import: a `random.py` of the project must
 # not stand for the standard library's. The imports make many objects and no garbage:
@@ -35,8 +52,9 @@ gc.freeze()
 gc.enable()
 main(int(sys.argv[1]))
 """
+A = TypeVar("A", Result, Comparison, Scripts)
 _OUTPUT_KEPT = 20_000  # characters
-_FAREWELL = 1.0  # seconds a child that has done its work may take to end
+_LAST_SECONDS = 1.0  # seconds a child that has done its work may take to end
 
 
 class ChildProcess:
@@ -48,7 +66,7 @@ class ChildProcess:
 
     def __init__(self, folder: str) -> None:
         """Start it in `folder`, where relative paths of the project's files begin."""
-        self._job: Job | None = None
+        self._password = ""
         self._output = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         readable, writable = os.pipe()
         self._messages = open(readable, encoding="utf-8")  # noqa: SIM115  # closed by close()
@@ -65,64 +83,62 @@ class ChildProcess:
             )
         finally:
             os.close(writable)
-        self._tell(search_path())
+        self._write(json.dumps(search_path()) + "\n")
 
     def migrate(
-        self, job: Job, notify: Callable[[Message], None], meanwhile: Callable[[], None]
-    ) -> Message:
-        """Give the child its job and return its `result` message, with what was printed.
+        self, job: Job, notify: Callable[[ProgressMessage], None], meanwhile: Callable[[], None]
+    ) -> Result:
+        """Give the child its job and return its result, with what was printed.
 
         Each earlier message goes to `notify`; `meanwhile` is called once while the child
         works. Raises `MigrationError`: the child's own, or one that says during which
         revision it died.
         """
-        self._job = job
-        self._tell(job)
+        self._password = job.dsn.password
+        self._send(job)
         meanwhile()
-        result = self._answer(notify, stays=job["is_checked_later"])
-        return {**result, "output": self._said()}
+        result = self._answer(Result, notify, stays=job.is_checked_later)
+        return replace(result, output=self._printed())
 
-    def compare(self, others: list[Tables], notify: Callable[[Message], None]) -> Message:
-        """Return the `compared` message of a child that has migrated and stayed.
+    def compare(self, others: Sequence[Tables]) -> Comparison:
+        """Return the comparison of a child that has migrated and stayed.
 
-        `others` is what the other environments have said of their tables. Raises
-        `MigrationError`.
+        `others` are the tables of the other environments. Raises `MigrationError`.
         """
-        self._tell(others)
-        return self._answer(notify, stays=False)
+        self._send(CompareRequest(tuple(others)))
+        return self._answer(Comparison, _ignore, stays=False)
 
-    def scripts(self, source: dict[str, Any], root: str, within: str) -> list[dict[str, str]]:
-        """Return the revisions and docs of the project's scripts, the first ones first.
+    def scripts(self, environment: Environment, root: str, within: str) -> tuple[Script, ...]:
+        """Return the revisions of the project's scripts, the first ones first.
 
         env.py is not run. Raises `MigrationError` if the scripts cannot be read.
         """
-        self._tell({"look": True, "source": source, "root": root, "within": within})
-        return self._answer(lambda _: None, stays=False)["scripts"]
+        self._send(ScriptsRequest(environment, root, within))
+        return self._answer(Scripts, _ignore, stays=False).scripts
 
-    def _answer(self, notify: Callable[[Message], None], *, stays: bool) -> Message:
-        last: Message | None = None
+    def _answer(
+        self, kind: type[A], notify: Callable[[ProgressMessage], None], *, stays: bool
+    ) -> A:
+        """Return the child's answer, once it comes; `stays` if the child waits for more."""
         running = ""
-        for line in self._messages:
-            last = read(line)
-            if last["type"] in ("result", "compared", "scripts", "error"):
+        for text in self._messages:
+            message = read(text)
+            if isinstance(message, Answer):
                 break
-            notify(last)
-            running = last.get("revision", "") if last["type"] == "started" else running
+            notify(message)
+            running = message.revision if isinstance(message, Started) else running
         else:
-            raise _died(self._status(), running, self._said())
-        if last["type"] == "error":
-            self._wait_for_farewell()
-            error = from_record(_redacted(last["error"], self._password))
+            raise _death(self._status(), running, self._printed())
+        if isinstance(message, Failed):
+            self._wait_for_end()
+            error = from_record(_redacted(message.error, self._password))
             if isinstance(error, MigrationError):
-                error = replace(error, output=self._said())
+                error = replace(error, output=self._printed())
             raise error
         if not stays:
-            self._wait_for_farewell()
-        return last
-
-    @property
-    def _password(self) -> str:
-        return str(self._job["dsn"]["password"]) if self._job else ""
+            self._wait_for_end()
+        assert isinstance(message, kind)
+        return message
 
     def close(self) -> None:
         """End the child and what it has started, whatever they are doing."""
@@ -141,23 +157,31 @@ class ChildProcess:
         assert ended is not None
         return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
 
-    def _wait_for_farewell(self) -> None:
+    def _wait_for_end(self) -> None:
         """Let the child end by itself, but keep its number until `close` has used it."""
-        deadline = clock.now() + _FAREWELL
+        deadline = clock.now() + _LAST_SECONDS
         how = os.WEXITED | os.WNOWAIT | os.WNOHANG
         while os.waitid(os.P_PID, self._process.pid, how) is None and clock.now() < deadline:
             clock.sleep(0.002)
 
-    def _tell(self, what: object) -> None:
+    def _send(self, request: Request) -> None:
+        self._write(line(request))
+
+    def _write(self, text: str) -> None:
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # its death is noticed where it is read
-            self._process.stdin.write(json.dumps(what) + "\n")
+            self._process.stdin.write(text)
             self._process.stdin.flush()
 
-    def _said(self) -> str:
+    def _printed(self) -> str:
+        """Return what the child has printed."""
         self._output.seek(0)
-        # redacted before it is cut: half a password would not be known for one
+        # redacted before it is cut: a part of a password would not be recognized
         return _end_of(redact(self._output.read(), self._password))
+
+
+def _ignore(_message: ProgressMessage) -> None:
+    """Tell nothing: no revision is applied."""
 
 
 def _end_of(text: str) -> str:
@@ -182,11 +206,11 @@ def search_path() -> list[str]:
     return list(dict.fromkeys(str(Path(entry).resolve()) for entry in sys.path))
 
 
-def _died(status: int, revision: str, said: str) -> MigrationError:
+def _death(status: int, revision: str, output: str) -> MigrationError:
     how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with {status}"
     where = f"while revision {revision} ran" if revision else "before the first revision"
     return MigrationError(
         f"the process that runs the migrations {how} {where}",
         todo=("see what it printed; out of memory, or a crash in a library?",),
-        output=said,
+        output=output,
     )

@@ -35,8 +35,9 @@ from pytest_dbmigrate.template.candidates import Candidate
 from pytest_dbmigrate.template.migration import Children
 
 if TYPE_CHECKING:
+    from pytest_dbmigrate.migrations.env_configuration import EnvConfiguration
     from pytest_dbmigrate.migrations.environments import Environment
-    from pytest_dbmigrate.migrations.messages import Message
+    from pytest_dbmigrate.migrations.messages import Result
     from pytest_dbmigrate.migrations.process import ChildProcess
 
 
@@ -213,8 +214,8 @@ class Builder:
         self,
         build: str,
         before: list[dict[str, Any]],
-        configured: dict[str, dict[str, Any]],
-        results: dict[str, Message],
+        configured: dict[str, EnvConfiguration],
+        results: dict[str, Result],
     ) -> dict[str, Any]:
         """Return what a later run asks of the template: what is applied, and of which files."""
         with contextlib.closing(connection.connect(self._control.dsn)) as history:
@@ -223,13 +224,14 @@ class Builder:
         # what only an earlier child has read counts, too
         files = {path: it for one in before for path, it in one["sources"].items()}
         for facts in configured.values():
-            files |= facts["common"]
+            files |= facts.common
         folders: dict[str, str] = {}
         for environment, result in results.items():
             own = [it for it in entries if it.environment == environment]
-            applied += candidates.records(own, revision_states.applied(own, result["heads"]))
-            files |= result["manifest"]["files"]
-            folders |= result["manifest"]["folders"]
+            applied += candidates.records(own, revision_states.applied(own, result.heads))
+            assert result.manifest is not None  # the build is kept
+            files |= result.manifest.files
+            folders |= result.manifest.folders
         return {"applied": applied, "manifest": {"files": files, "folders": folders}}
 
     def _database(self, build: str, base: Candidate | None) -> Dsn:

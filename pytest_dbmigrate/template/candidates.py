@@ -18,8 +18,9 @@ from pytest_dbmigrate.databases.builds import Build
 from pytest_dbmigrate.databases.connection import connect
 from pytest_dbmigrate.databases.control import Control
 from pytest_dbmigrate.migrations import events, fingerprint, revision_states, versions
+from pytest_dbmigrate.migrations.env_configuration import EnvConfiguration
 from pytest_dbmigrate.migrations.events import Connection, Entry
-from pytest_dbmigrate.migrations.fingerprint import Files
+from pytest_dbmigrate.migrations.fingerprint import Files, Manifest
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Candidate:
 
     build: Build
     applied: list[dict[str, Any]]
-    configured: dict[str, dict[str, Any]]
+    configured: dict[str, EnvConfiguration]
     recovered: list[Entry] = field(default_factory=list)
     unfinished: revision_states.RevisionState | None = None
 
@@ -50,7 +51,7 @@ def current(
         if build.sealed is None or fingerprint.shape_changed(build.shape, shape):
             continue
         is_judged = not check or build.sealed["is_checked"]
-        is_same = is_judged and not fingerprint.changed(build.sealed["manifest"], files)
+        is_same = is_judged and not fingerprint.changed(Manifest(**build.sealed["manifest"]), files)
         if is_same and control.is_sealed(names.template(build.id)):
             return build
     return None
@@ -97,7 +98,7 @@ def _judge(
     if not configured:
         raise Unusable("")  # it never came to its first revision
     for facts in configured.values():
-        edited = fingerprint.edited(facts["common"], files)
+        edited = fingerprint.edited(facts.common, files)
         if edited:
             raise Unusable(f"{Path(edited).name} was edited")
     candidate = _progress(build, configured, control, history)
@@ -119,7 +120,7 @@ def _need_same(revision: dict[str, Any], files: Files) -> None:
 
 
 def _progress(
-    build: Build, configured: dict[str, dict[str, Any]], control: Control, history: Connection
+    build: Build, configured: dict[str, EnvConfiguration], control: Control, history: Connection
 ) -> Candidate:
     template = control.is_sealed(names.template(build.id))
     entries = events.read(history, build.id)
@@ -136,7 +137,7 @@ def _progress(
 
 
 def _cut_short(
-    build: Build, configured: dict[str, dict[str, Any]], entries: list[Entry], control: Control
+    build: Build, configured: dict[str, EnvConfiguration], entries: list[Entry], control: Control
 ) -> Candidate:
     """Return what is in effect of a build whose owner is dead, once nothing works on it."""
     scratch = names.scratch(build.id)
@@ -169,11 +170,10 @@ def _with(candidate: Candidate, entries: list[Entry], done: list[str]) -> Candid
     )
 
 
-def version_table(dsn: Dsn, configured: dict[str, Any]) -> tuple[str, ...]:
+def version_table(dsn: Dsn, configured: EnvConfiguration) -> tuple[str, ...]:
     """Return the heads that a database's version table names."""
-    table, schema = configured["version_table"], configured["version_table_schema"]
     with connect(dsn) as connection:
-        return versions.heads(connection, table, schema)
+        return versions.heads(connection, configured.version_table, configured.version_table_schema)
 
 
 def records(entries: list[Entry], done: list[str]) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,17 @@ from pytest_dbmigrate.addresses import files
 from pytest_dbmigrate.addresses.dsn import Dsn
 from pytest_dbmigrate.errors import MigrationError
 from pytest_dbmigrate.migrations import environments
+from pytest_dbmigrate.migrations.messages import (
+    AlembicOptions,
+    Done,
+    Job,
+    Planned,
+    Prepared,
+    ProgressMessage,
+    Result,
+    Started,
+    Tables,
+)
 from pytest_dbmigrate.runs.notes import (
     MigrationsBegun,
     MigrationsPrinted,
@@ -27,7 +38,6 @@ from pytest_dbmigrate.template.candidates import Candidate
 
 if TYPE_CHECKING:
     from pytest_dbmigrate.migrations.environments import Environment
-    from pytest_dbmigrate.migrations.messages import Job, Message
     from pytest_dbmigrate.migrations.process import ChildProcess
 
 
@@ -50,7 +60,7 @@ class Children:
         self._start = start
         self.applied = 0
 
-    def migrate(self, build: str, dsn: Dsn, base: Candidate | None) -> dict[str, Message]:
+    def migrate(self, build: str, dsn: Dsn, base: Candidate | None) -> dict[str, Result]:
         """Return what each environment's child says, in order; compared when all are applied.
 
         Raises `DbmigrateError`.
@@ -58,7 +68,7 @@ class Children:
         self._run.journal.write(MigrationsBegun())
         self.applied = 0
         names = environments.names(self._sources)
-        results: dict[str, Message] = {}
+        results: dict[str, Result] = {}
         place = self._run.folder / files.FOLDER / dsn.dbname
         with contextlib.ExitStack() as running:
             lent = running.enter_context(files.lent(self._settings.env_file, dsn, place))
@@ -71,12 +81,13 @@ class Children:
                 with _naming(name):
                     follow = partial(self._follow, name)
                     results[name] = started[name].migrate(job, follow, _import_sqlalchemy)
-                if results[name]["output"]:
-                    self._run.journal.write(MigrationsPrinted(results[name]["output"]))
+                if results[name].output:
+                    self._run.journal.write(MigrationsPrinted(results[name].output))
             for name in names[:-1]:
-                others = [results[it]["tables"] for it in names if it != name]
+                others = _tables_of(it for key, it in results.items() if key != name)
                 with _naming(name):
-                    results[name] |= _of_comparison(started[name].compare(others, _ignore))
+                    comparison = started[name].compare(others)
+                results[name] = replace(results[name], comparison=comparison)
         return results
 
     def _job(
@@ -86,65 +97,73 @@ class Children:
         base: Candidate | None,
         name: str,
         one: Environment,
-        before: dict[str, Message],
+        before: dict[str, Result],
         lent: dict[str, str],
     ) -> Job:
         number, settings = len(before), self._settings
         is_last = number == len(self._sources) - 1
-        others = [it["tables"] for it in before.values()] if len(self._sources) > 1 else None
-        return {
-            "environ": settings.environ_for(dsn) | lent,
-            "dsn": dsn.as_record(),
-            "events": self._events.as_record(),
-            "run": self._run.id,
-            "build": build,
-            "environment": name,
-            "root": str(settings.root),
-            "is_kept": settings.resume,
-            "configured": base.configured.get(name) if base else None,
-            "source": one.as_record(),
-            "target": settings.target[number % len(settings.target)],
-            "x": settings.x,
-            "attributes": [(it.name, it.value) for it in settings.attributes],
-            "driver": settings.driver,
-            "before": settings.before if base is None and number == 0 else (),
-            "helpers": settings.before,
-            "within": settings.within,
-            "others": others,
-            "check": settings.check != "off",
-            "is_checked_later": not is_last,
-            "handed": [*lent.values(), *(it.target for it in settings.env_file if it.target)],
-        }
+        return Job(
+            environment=one,
+            name=name,
+            dsn=dsn,
+            history=self._events,
+            run=self._run.id,
+            build=build,
+            target=settings.target[number % len(settings.target)],
+            options=AlembicOptions(
+                root=str(settings.root),
+                x=settings.x,
+                attributes=tuple((it.name, it.value) for it in settings.attributes),
+                driver=settings.driver,
+            ),
+            check=settings.check != "off",
+            environ=settings.environ_for(dsn) | lent,
+            is_kept=settings.resume,
+            is_checked_later=not is_last,
+            configured=base.configured.get(name) if base else None,
+            before=settings.before if base is None and number == 0 else (),
+            helpers=settings.before,
+            within=settings.within,
+            others=_tables_of(before.values()) if len(self._sources) > 1 else None,
+            address_files=(*lent.values(), *(it.target for it in settings.env_file if it.target)),
+        )
 
-    def _follow(self, environment: str, message: Message) -> None:
-        self.applied += message["type"] == "done"
+    def _follow(self, environment: str, message: ProgressMessage) -> None:
+        self.applied += isinstance(message, Done)
         self._run.journal.write(_note(message, environment))
 
 
-def _note(message: Message, environment: str) -> Note:
+def _note(message: ProgressMessage, environment: str) -> Note:
     """Return what the journal says of a message from an environment's child."""
-    match message["type"]:
-        case "plan":
-            return UpgradePlanned(environment, message["total"])
-        case "prepared":
-            return StepPrepared(message["revision"], message["seconds"])
-        case "started":
-            return RevisionStarted(message["revision"])
-        case "done":
-            return RevisionDone(message["revision"], message["seconds"])
-    raise ValueError(message["type"])  # the others are answers, and end what is followed
+    match message:
+        case Planned():
+            return UpgradePlanned(environment, message.total)
+        case Prepared():
+            return StepPrepared(message.revision, message.seconds)
+        case Started():
+            return RevisionStarted(message.revision)
+        case Done():
+            return RevisionDone(message.revision, message.seconds)
+    raise TypeError(message)
 
 
-def compared(results: dict[str, Message]) -> dict[str, Any]:
+def _tables_of(results: Iterable[Result]) -> tuple[Tables, ...]:
+    """Return the tables that several environments have to do with."""
+    return tuple(it.tables for it in results if it.tables is not None)
+
+
+def compared(results: dict[str, Result]) -> dict[str, Any]:
     """Return what the comparisons of all environments come to: each difference once."""
-    found = [it for result in results.values() for it in result["differences"]]
-    unchecked = {name: it["unchecked"] for name, it in results.items() if it["unchecked"]}
+    found = [it for result in results.values() for it in result.comparison.differences]
+    unchecked = {
+        name: it.comparison.unchecked for name, it in results.items() if it.comparison.unchecked
+    }
     reasons = [f"{name}: {it}" if name else it for name, it in unchecked.items()]
     is_none = len(unchecked) == len(results)  # else the others' comparison counts
     is_same = is_none and len(set(unchecked.values())) == 1
     why = next(iter(unchecked.values())) if is_same else "; ".join(reasons)
     return {
-        "heads": [head for result in results.values() for head in result["heads"]],
+        "heads": [head for result in results.values() for head in result.heads],
         "differences": [it for number, it in enumerate(found) if it not in found[:number]],
         "unchecked": why if is_none else "",
         "partly": "" if is_none else why,
@@ -160,14 +179,6 @@ def _naming(environment: str) -> Iterator[None]:
         if not environment:
             raise
         raise replace(error, tried=(f"environment {environment}", *error.tried)) from error
-
-
-def _ignore(_message: Message) -> None:
-    """Tell nothing: a comparison applies no revision."""
-
-
-def _of_comparison(message: Message) -> Message:
-    return {"differences": message["differences"], "unchecked": message["unchecked"]}
 
 
 def _import_sqlalchemy() -> None:

@@ -12,10 +12,14 @@ import psycopg
 import pytest
 
 from pytest_dbmigrate.addresses.dsn import Dsn
-from pytest_dbmigrate.child import upgrade
-from pytest_dbmigrate.child.configuration import Wishes, configuration
+from pytest_dbmigrate.child.configuration import configuration
+from pytest_dbmigrate.child.env_run import EnvRun
+from pytest_dbmigrate.child.plan import Plan
+from pytest_dbmigrate.child.progress import Progress
+from pytest_dbmigrate.child.upgrade import Upgrade
 from pytest_dbmigrate.migrations import events
 from pytest_dbmigrate.migrations.environments import Environment
+from pytest_dbmigrate.migrations.messages import AlembicOptions, ProgressMessage
 
 INI = """
 [alembic]
@@ -77,7 +81,7 @@ class Project:
     database: Dsn
     history: psycopg.Connection[tuple[Any, ...]]
     driver: str = "psycopg"
-    told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    told: list[ProgressMessage] = field(default_factory=list)
 
     def write_env(self, text: str) -> Path:
         """Write env.py."""
@@ -92,25 +96,25 @@ class Project:
         file.write_text(REVISION.format(doc=f"Change {name}.", name=name, after=after, body=lines))
         return file
 
-    def upgrade(self, *target: str, check: Callable[..., None] | None = None) -> Any:
+    def upgrade(self, *target: str, check: Callable[..., None] | None = None) -> Upgrade:
         """Return an upgrade of the project's database, ready to run."""
         (self.folder / "alembic.ini").write_text(INI.format(driver=self.driver))
         target = target or ("head",)
-        source = Environment(str(self.folder / "alembic.ini"), "", str(self.folder))
-        with configuration(source, self.database, target, Wishes()) as config:
+        environment = Environment(str(self.folder / "alembic.ini"), "", str(self.folder))
+        with configuration(environment, self.database, target, AlembicOptions()) as config:
             pass  # it gives no connection that would be closed by now
         log = events.EventLog(self.history, "0a1b2c3d", "00000001")
-        return upgrade.Upgrade(
-            config, self.database, target, log, self._notify, check or (lambda *_: None)
+        return Upgrade(
+            EnvRun(config, self.database),
+            Plan(target),
+            Progress(log, self.told.append),
+            check or (lambda *_: None),
         )
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         """Return what the migrated database answers."""
         with psycopg.connect(self.database.conninfo()) as connection:
             return connection.execute(statement.encode()).fetchall()
-
-    def _notify(self, kind: str, **facts: Any) -> None:
-        self.told.append((kind, facts))
 
 
 @pytest.fixture

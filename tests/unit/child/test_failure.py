@@ -21,7 +21,7 @@ def explained(project: Project, applied: tuple[str, ...] = ()) -> list[str]:
     upgrade = project.upgrade()
     with pytest.raises(BaseException) as raised:  # noqa: PT011  # of any library
         upgrade.run()
-    return failure.of_revision(raised.value, upgrade, applied).lines()
+    return failure.of_revision(raised.value, upgrade.progress, applied).lines()
 
 
 def explained_outside(project: Project) -> list[str]:
@@ -29,7 +29,7 @@ def explained_outside(project: Project) -> list[str]:
     upgrade = project.upgrade()
     with pytest.raises(BaseException) as raised:  # noqa: PT011
         upgrade.run()
-    return failure.of_environment(raised.value, upgrade).lines()
+    return failure.of_environment(raised.value, upgrade.env).lines()
 
 
 def test_broken_sql_is_shown_with_its_place_and_its_position(driven_project: Project) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from pytest_dbmigrate.migrations import fingerprint
-from pytest_dbmigrate.migrations.fingerprint import Files
+from pytest_dbmigrate.migrations.fingerprint import Files, Manifest
 
 CHILD = """
 import json, os, runpy, sys
@@ -277,7 +277,8 @@ def test_the_manifest_has_all_that_had_a_part_in_the_schema(root: Path) -> None:
     (root / "alembic.ini").touch()
     body = (
         "runpy.run_path(script); import models; open('config.yaml').close(); "
-        "answer = sources.manifest([script], [str(root / 'alembic.ini'), str(root / 'env.py')])"
+        "others = [str(root / 'alembic.ini'), str(root / 'env.py')]; "
+        "answer = vars(sources.manifest([script], others))"
     )
     files = Files()
     script = str(root / "0001.py")
@@ -293,15 +294,15 @@ def test_the_manifest_has_the_folders_of_scripts_and_modules(root: Path) -> None
     write(root, {"app/__init__.py": "", "versions/0001.py": "", "models.py": ""})
     body = (
         "import app, models; "
-        "answer = sources.manifest([str(root / 'versions/0001.py')], [])['folders']"
+        "answer = sources.manifest([str(root / 'versions/0001.py')], []).folders"
     )
     assert names(root, said(root, body)) == [".", "app", "versions"]
 
 
 def test_a_manifest_that_was_just_made_has_not_changed(root: Path) -> None:
     script = write(root, {"0001.py": "import helpers\n", "helpers.py": ""})
-    body = "runpy.run_path(script); answer = sources.manifest([script], [])"
-    manifest = said(root, body)
+    body = "runpy.run_path(script); answer = vars(sources.manifest([script], []))"
+    manifest = Manifest(**said(root, body))
     assert fingerprint.changed(manifest, Files()) == ""
     (root / "helpers.py").write_text("# a remark\n")
     assert fingerprint.changed(manifest, Files()) == str(root / "helpers.py")

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_dbmigrate.addresses.dsn import Dsn, Secret
-from pytest_dbmigrate.child.configuration import Wishes, configuration
-from pytest_dbmigrate.child.upgrade import target_of
+from pytest_dbmigrate.child.configuration import configuration
+from pytest_dbmigrate.child.plan import target_of
 from pytest_dbmigrate.errors import MigrationError, WrongDatabaseError
 from pytest_dbmigrate.migrations.environments import Environment
+from pytest_dbmigrate.migrations.messages import AlembicOptions, Done, Planned, Started
 
 if TYPE_CHECKING:
     from tests.unit.projects import Project
@@ -29,7 +30,9 @@ def history(project: Project) -> list[tuple[Any, ...]]:
 def url_in(folder: Path, ini: str) -> str | None:
     file = folder / "alembic.ini"
     file.write_text(ini)
-    with configuration(Environment(str(file), "", str(folder)), DSN, ("head",), Wishes()) as config:
+    with configuration(
+        Environment(str(file), "", str(folder)), DSN, ("head",), AlembicOptions()
+    ) as config:
         return config.get_main_option("sqlalchemy.url")
 
 
@@ -51,7 +54,7 @@ def test_the_configured_url_is_pointed_at_our_database_with_its_own_driver(
 
 def test_a_target_of_one_head_is_taken_as_it_is(project: Project) -> None:
     project.add("0001", "pass")
-    assert target_of(project.upgrade().script, ("head",)) == "head"
+    assert target_of(project.upgrade().env.script, ("head",)) == "head"
 
 
 def test_several_heads_are_an_error_with_the_command_that_merges_them(project: Project) -> None:
@@ -98,14 +101,13 @@ def test_the_plan_and_each_step_are_told_as_they_happen(project: Project) -> Non
     project.add("0001", "pass")
     project.add("0002", "pass", "0001")
     project.upgrade().run()
-    for _, facts in project.told:
-        facts.pop("seconds", None)
-    assert project.told == [
-        ("plan", {"total": 2}),
-        ("started", {"revision": "0001", "doc": "Change 0001."}),
-        ("done", {"revision": "0001"}),
-        ("started", {"revision": "0002", "doc": "Change 0002."}),
-        ("done", {"revision": "0002"}),
+    messages = [replace(it, seconds=0) if isinstance(it, Done) else it for it in project.told]
+    assert messages == [
+        Planned(2),
+        Started("0001", "Change 0001."),
+        Done("0001", 0),
+        Started("0002", "Change 0002."),
+        Done("0002", 0),
     ]
 
 
@@ -115,7 +117,7 @@ def test_a_revision_before_the_one_that_fails_stays_applied(driven_project: Proj
     upgrade = driven_project.upgrade()
     with pytest.raises(Exception, match='relation "item" already exists'):
         upgrade.run()
-    upgrade.fail("it exists")
+    upgrade.progress.fail("it exists")
     assert driven_project.query("select version_num from alembic_version") == [("0001",)]
     assert history(driven_project) == [
         ("0001", "started"),
@@ -154,7 +156,7 @@ def test_a_run_to_a_revision_ends_there(project: Project) -> None:
     project.add("0002", "pass", "0001")
     upgrade = project.upgrade("0001")
     upgrade.run()
-    assert upgrade.done == ["0001"]
+    assert upgrade.progress.done == ["0001"]
 
 
 def test_an_unknown_target_is_an_error(project: Project) -> None:
@@ -169,7 +171,7 @@ def test_an_unknown_target_is_an_error(project: Project) -> None:
 def test_the_schema_is_checked_once_after_the_last_revision(project: Project) -> None:
     checked: list[list[str]] = []
     project.add("0001", "pass")
-    upgrade = project.upgrade(check=lambda *_: checked.append(list(upgrade.done)))
+    upgrade = project.upgrade(check=lambda *_: checked.append(list(upgrade.progress.done)))
     upgrade.run()
     assert checked == [["0001"]]
 
@@ -228,5 +230,5 @@ def test_the_version_table_is_the_one_that_env_names(project: Project) -> None:
     project.add("0001", "pass")
     upgrade = project.upgrade()
     upgrade.run()
-    assert upgrade.version_table == ("v", None)
+    assert upgrade.env.version_table == ("v", None)
     assert project.query("select version_num from v") == [("0001",)]

@@ -48,7 +48,7 @@ def fail(project: Project) -> str:
     upgrade = project.upgrade()
     with pytest.raises(Exception, match=r"it went wrong|already exists") as failure:
         upgrade.run()
-    upgrade.fail("it went wrong")
+    upgrade.progress.fail("it went wrong")
     return str(failure.value)
 
 

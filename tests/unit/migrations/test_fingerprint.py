@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_dbmigrate.migrations import fingerprint
-from pytest_dbmigrate.migrations.fingerprint import Files
+from pytest_dbmigrate.migrations.fingerprint import Files, Manifest
 
 SCRIPT = '''"""Add items."""
 
@@ -34,12 +34,12 @@ def write(file: Path, text: str | bytes) -> Path:
     return file
 
 
-def manifest(*files: Path, folders: tuple[Path, ...] = ()) -> dict[str, object]:
+def manifest(*files: Path, folders: tuple[Path, ...] = ()) -> Manifest:
     now = Files()
-    return {
-        "files": {str(file): now.digest(str(file)) for file in files},
-        "folders": {str(folder): fingerprint.listing(str(folder)) for folder in folders},
-    }
+    return Manifest(
+        files={str(file): now.digest(str(file)) for file in files},
+        folders={str(folder): fingerprint.listing(str(folder)) for folder in folders},
+    )
 
 
 @pytest.mark.parametrize(

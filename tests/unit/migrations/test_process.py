@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_dbmigrate.errors import MigrationError, RevisionError
-from pytest_dbmigrate.migrations.messages import Job, Message
+from pytest_dbmigrate.migrations.environments import Environment
+from pytest_dbmigrate.migrations.messages import (
+    AlembicOptions,
+    Comparison,
+    Done,
+    Job,
+    Planned,
+    ProgressMessage,
+    Result,
+    Started,
+)
 from pytest_dbmigrate.migrations.process import ChildProcess
 
 if TYPE_CHECKING:
@@ -31,38 +41,22 @@ def child(project: Project) -> Iterator[ChildProcess]:
 @pytest.fixture
 def job(project: Project) -> Job:
     """The upgrade of the project's database."""
-    history = project.database.at(project.history.info.dbname)
-    return {
-        "environ": {"ANSWER": "42"},
-        "dsn": project.database.as_record(),
-        "events": history.as_record(),
-        "run": "0a1b2c3d",
-        "build": "00000001",
-        "environment": "",
-        "root": str(project.folder),
-        "is_kept": False,
-        "configured": None,
-        "source": {
-            "ini": str(project.folder / "alembic.ini"),
-            "toml": "",
-            "folder": str(project.folder),
-        },
-        "target": ("head",),
-        "x": (),
-        "attributes": [],
-        "driver": "",
-        "before": (),
-        "helpers": (),
-        "within": "",
-        "others": None,
-        "is_checked_later": False,
-        "check": True,
-        "handed": [],
-    }
+    return Job(
+        environment=Environment(str(project.folder / "alembic.ini"), "", str(project.folder)),
+        name="",
+        dsn=project.database,
+        history=project.database.at(project.history.info.dbname),
+        run="0a1b2c3d",
+        build="00000001",
+        target=("head",),
+        options=AlembicOptions(root=str(project.folder)),
+        check=True,
+        environ={"ANSWER": "42"},
+    )
 
 
-def run(child: ChildProcess, job: Job) -> tuple[Message, list[Message]]:
-    heard: list[Message] = []
+def run(child: ChildProcess, job: Job) -> tuple[Result, list[ProgressMessage]]:
+    heard: list[ProgressMessage] = []
     return child.migrate(job, heard.append, meanwhile=lambda: None), heard
 
 
@@ -77,14 +71,12 @@ def test_the_child_migrates_the_database_and_tells_each_step(
 ) -> None:
     project.add("0001", 'op.execute("create table item (id int)")\nprint("made")')
     result, heard = run(child, job)
-    assert [message["type"] for message in heard] == ["plan", "started", "done"]
-    assert result == {
-        "type": "result",
-        "heads": ["0001"],
-        "differences": [],
-        "unchecked": "env.py gives Alembic no target_metadata",
-        "output": "made\n",
-    }
+    assert [type(message) for message in heard] == [Planned, Started, Done]
+    assert result == Result(
+        heads=("0001",),
+        comparison=Comparison(unchecked="env.py gives Alembic no target_metadata"),
+        output="made\n",
+    )
     assert project.query("select count(*) from item") == [(0,)]
 
 
@@ -92,7 +84,7 @@ def test_the_child_has_the_jobs_environment(
     child: ChildProcess, job: Job, project: Project
 ) -> None:
     project.add("0001", "import os; assert os.environ['ANSWER'] == '42'")
-    assert run(child, job)[0]["heads"] == ["0001"]
+    assert run(child, job)[0].heads == ("0001",)
     assert "ANSWER" not in os.environ
 
 
@@ -163,7 +155,7 @@ def test_work_is_done_while_the_child_works(
     project.add("0001", "pass")
     order: list[str] = []
     child.migrate(
-        job, lambda message: order.append(message["type"]), lambda: order.append("meanwhile")
+        job, lambda message: order.append(message.kind), lambda: order.append("meanwhile")
     )
     assert order[0] == "meanwhile"
 
@@ -191,8 +183,8 @@ def test_a_child_ends_with_its_parent_in_the_middle_of_a_migration(
 ) -> None:
     project.add("0001", "import signal; signal.pause()")
 
-    def lose(message: Message) -> None:
-        if message["type"] == "started":
+    def lose(message: ProgressMessage) -> None:
+        if isinstance(message, Started):
             assert child._process.stdin is not None
             child._process.stdin.close()  # as the kernel does when the parent dies
 
