@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from pytest_dbmigrate.errors import DbmigrateError
-from pytest_dbmigrate.runs import run
+from pytest_dbmigrate.runs import folders
 from pytest_dbmigrate.servers.kept import record
 
 
@@ -17,7 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if command == "stop":
             return _stop()
-        for folder, project in run.kept():
+        for folder, project in folders.kept():
             print(f"{folder.name}  {project}")
         for found, one in record.every():
             print(f"{found.key}  {one.project}  ({one.kind}, resumed)")
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _stop() -> int:
     """End what is kept of all projects; what is in use stays, and is named."""
-    ended = [True] * len(run.end_kept(None)) + [_ends(*found) for found in [*record.every()]]
+    ended = [True] * len(folders.end_kept(None)) + [_ends(*found) for found in [*record.every()]]
     number = ended.count(True)
     print(f"ended {number} kept server{'' if number == 1 else 's'}")
     return int(not all(ended))

@@ -222,7 +222,7 @@ class Session:
 
         with contextlib.suppress(DatabaseError):
             if guests.leave(control, self.run.id):
-                self.run.owes_nothing()
+                self.run.clear_work()
 
     def _is_forked(self) -> bool:
         """Whether a test has forked this process: a fork must not end what it has inherited."""

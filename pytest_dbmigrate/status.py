@@ -17,7 +17,7 @@ from pytest_dbmigrate.migrations import environments, events, process, revision_
 from pytest_dbmigrate.migrations.events import Entry
 from pytest_dbmigrate.migrations.revision_states import State
 from pytest_dbmigrate.migrations.steps import BEFORE, label
-from pytest_dbmigrate.runs import run
+from pytest_dbmigrate.runs import folders
 from pytest_dbmigrate.servers.kept import removal, reuse
 from pytest_dbmigrate.servers.kept.record import Kept
 from pytest_dbmigrate.servers.server import Server
@@ -93,7 +93,7 @@ def stop(kept: Kept) -> str:
                 todo=("see what it said, and try again",),
             )
         kept.forget()
-    run.end_kept(record.project)
+    folders.end_kept(record.project)
     what = "our databases on the server" if record.kind == "url" else f"the {record.kind} server"
     return f"ended and removed: {what}"
 

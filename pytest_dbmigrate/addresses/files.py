@@ -7,13 +7,13 @@ they were written for.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from pytest_dbmigrate import file_locks
 from pytest_dbmigrate.addresses.dsn import Dsn
 from pytest_dbmigrate.addresses.env_file import EnvFile
 from pytest_dbmigrate.errors import SettingError
@@ -87,7 +87,8 @@ def standing(file: EnvFile, dsn: Dsn) -> Iterator[None]:
         descriptor = os.open(path, _NEW, 0o600)
     maker = os.getpid()
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # says that the file is in use; dies with us
+        # says that the file is in use; a flock, as the application opens and closes the file here
+        file_locks.flock(descriptor)
         with _naming(path):
             _write(os.dup(descriptor), file.filled(dsn))
         yield
@@ -130,13 +131,11 @@ def _remove_left(file: EnvFile, path: Path) -> None:
     """Remove what a killed run has left; raises `SettingError` if it is anything else."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not file_locks.try_flock(descriptor):
             raise SettingError(
                 f"another run has written {path} and uses it",
                 todo=("wait until that run has ended,", _VARIABLE_FORM.format(file.template)),
-            ) from None
+            )
         if not file.is_filled(_text(path)):
             raise SettingError(
                 f"{path} is there already, and is not what a killed run has left",

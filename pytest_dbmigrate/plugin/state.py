@@ -121,14 +121,14 @@ class State:
     def run(self) -> Run:
         """Return the run this process is part of; it begins with the first call."""
         if self._run is None:
-            from pytest_dbmigrate.runs import run
+            from pytest_dbmigrate.runs import folders, run
 
             self._process = os.getpid()
             if self.run_folder is None:
-                run.sweep()
+                folders.sweep()
                 self._run = run.Run.start(str(self.config.rootpath))
                 if self.settings.keep != "never":
-                    run.end_kept(str(self.config.rootpath))
+                    folders.end_kept(str(self.config.rootpath))
             else:
                 self._run = run.Run.join(self.run_folder)
             # what the suites before this one have done was told in their own runs

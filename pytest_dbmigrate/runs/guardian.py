@@ -1,20 +1,21 @@
-"""A small process that outlives the run by as long as it takes to clean up.
+"""Guardian: the small process that outlives a run by as long as it takes to clean up.
 
-It is started before anything that has to be removed exists. It starts the embedded
-server when told to (so it is the server's parent, and no process id has to be
-trusted), waits for the run's owner to be gone - finished, interrupted or killed - and
-then stops and removes what the run owned. The normal end of a run takes the same way as
-the worst one, so the way is known to work.
+It is started before anything that has to be removed exists. It starts the embedded server when
+asked to (so it is the server's parent, and no process id has to be trusted), waits until the run's
+owner is gone - finished, interrupted or killed - and then stops and removes what the run owned. The
+normal end of a run takes the same way as the worst one, so the way is known to work.
 
-It is run as a script, `python -I -S guardian.py FOLDER`, and needs the standard
-library only: it starts in some ten milliseconds and sees nothing of the project. Without a
-folder it only starts a server that is to stay, and ends.
+How it knows: the owner holds a record lock on the file `alive` for its life. The guardian asks for
+the same lock and waits; the kernel grants it when the owner is gone.
+
+It is run as a script, `python -I -S guardian.py FOLDER`: isolated and without site-packages, it
+starts in some ten milliseconds and sees nothing of the project. Without a folder it only starts a
+server that is to stay, and ends.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -27,32 +28,27 @@ from pathlib import Path
 from time import CLOCK_MONOTONIC, clock_gettime, sleep  # what a test patches is not this
 from typing import Any
 
-ALIVE = "alive"  # locked by the run's owner for its life
-BUSY = "busy"  # locked by the guardian for its life
+if __name__ == "__main__":
+    # -I leaves the standard library alone on the path. The package's own folder is added at the
+    # end, for the few modules below, which import nothing but the standard library themselves.
+    sys.path.append(str(Path(__file__).resolve().parents[2]))
+
+from pytest_dbmigrate import file_locks
+from pytest_dbmigrate.runs import server_process
+from pytest_dbmigrate.runs.files import write_private
+from pytest_dbmigrate.runs.server_process import ServerProcess
+
+ALIVE = "alive"  # record lock of the run's owner, for its life
+BUSY = "busy"  # record lock of the guardian, for its life
 OWNER = "owner"  # the owner's process id: only to know one's own run
 WORK = "work.json"
 READY = "guardian.ready"
-FILLING = "filling.lock"  # in a data folder's folder, locked by initdb and its children
 ENDED = "server.ended"  # present once the server process is no more
 LOG = "guardian.log"
 KEEP = "keep"  # if present, the server stays for a look at the kept databases
 
-_IPC_RMID = 0  # of <sys/ipc.h>, the same on Linux and macOS
-_STOP_SECONDS = 10.0
 _COMMAND_SECONDS = 60.0
 _DAY = 86_400.0
-
-
-@dataclass
-class Process:
-    """A server process: started by the guardian, stopped by it."""
-
-    argv: list[str]
-    folder: str
-    log: str
-    environment: dict[str, str]
-    uid: int | None = None
-    gid: int | None = None
 
 
 @dataclass
@@ -61,7 +57,7 @@ class Work:
 
     commands: list[list[str]] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
-    process: Process | None = None
+    process: ServerProcess | None = None
 
     def as_record(self) -> dict[str, Any]:
         """Return the work as JSON data."""
@@ -70,33 +66,17 @@ class Work:
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Work:
         """Return the work that `as_record` wrote."""
-        process = Process(**record["process"]) if record["process"] else None
+        process = ServerProcess(**record["process"]) if record["process"] else None
         return cls(record["commands"], record["folders"], process)
 
+    @classmethod
+    def read(cls, folder: Path) -> Work:
+        """Return the work of a run. Raises `FileNotFoundError` if it has none."""
+        return cls.from_record(json.loads((folder / WORK).read_text(encoding="utf-8")))
 
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only this user can read, whole or not at all."""
-    scratch = path.with_name(f"{path.name}.{os.getpid()}")
-    file = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with open(file, "w", encoding="utf-8") as stream:
-        stream.write(text)
-    scratch.replace(path)
-
-
-def is_locked(path: Path) -> bool:
-    """Return whether another process holds the lock on `path`."""
-    try:
-        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    else:
-        return False
-    finally:
-        os.close(file)
+    def write(self, folder: Path) -> None:
+        """Make this the work of a run."""
+        write_private(folder / WORK, json.dumps(self.as_record()))
 
 
 def wait_until_done(folder: Path, patience: float) -> bool:
@@ -106,12 +86,18 @@ def wait_until_done(folder: Path, patience: float) -> bool:
         if not folder.exists():
             return True
         if (folder / KEEP).exists():  # only the guardian's end is waited for
-            if not any(is_locked(folder / name) for name in (BUSY, ALIVE)):
+            if not any(file_locks.is_record_locked(folder / name) for name in (BUSY, ALIVE)):
                 return True
-        elif (folder / BUSY).exists() and not is_locked(folder / BUSY) and (folder / WORK).exists():
-            return False  # killed before it began
+        elif _was_killed_early(folder):
+            return False
         sleep(0.003)
     return (folder / KEEP).exists()
+
+
+def _was_killed_early(folder: Path) -> bool:
+    """Whether the guardian was there, is gone, and has left its work undone."""
+    busy = folder / BUSY
+    return busy.exists() and not file_locks.is_record_locked(busy) and (folder / WORK).exists()
 
 
 def clean(folder: Path, child: subprocess.Popen[bytes] | None = None) -> None:
@@ -122,26 +108,20 @@ def clean(folder: Path, child: subprocess.Popen[bytes] | None = None) -> None:
     """
     is_done = True
     with contextlib.suppress(FileNotFoundError):
-        work = Work.from_record(json.loads((folder / WORK).read_text(encoding="utf-8")))
+        work = Work.read(folder)
         if child is not None:
-            _end(child)
+            server_process.end_child(child)
         if work.process is not None:
-            end(work.process)
-        outcomes = [_run(command) for command in work.commands]
+            work.process.end()
+        outcomes = [_succeeds(command) for command in work.commands]
         for path in work.folders:
-            remove_server_folder(Path(path))
+            server_process.remove_server_folder(Path(path))
         is_done = all(outcomes) or _age(folder / WORK) > _DAY
     if is_done:
         remove(folder)
 
 
-def remove_server_folder(folder: Path) -> None:
-    """Remove an embedded server's folder, once nobody fills it any more."""
-    _wait_until_filled(folder)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _run(command: list[str]) -> bool:
+def _succeeds(command: list[str]) -> bool:
     quiet = subprocess.DEVNULL
     try:
         done = subprocess.run(
@@ -157,17 +137,6 @@ def _age(path: Path) -> float:
     return time.time() - path.stat().st_mtime
 
 
-def _wait_until_filled(folder: Path) -> None:
-    """Wait for an initdb that has outlived the run: cut short, it leaves shared memory behind."""
-    deadline = clock_gettime(CLOCK_MONOTONIC) + _STOP_SECONDS
-    with contextlib.suppress(OSError), open(folder / FILLING, "rb") as file:
-        while clock_gettime(CLOCK_MONOTONIC) < deadline:
-            with contextlib.suppress(BlockingIOError):
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            sleep(0.02)
-
-
 def remove(folder: Path) -> None:
     """Remove the run's folder, and the folder of runs around it if it was the last."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -175,113 +144,8 @@ def remove(folder: Path) -> None:
         folder.parent.rmdir()
 
 
-def end(process: Process) -> None:
-    """Stop a server that is no child of ours, if it runs, and remove its shared memory."""
-    _end_orphan(process)
-    _remove_segment(process)
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Stop our own child: its data is thrown away, so at once."""
-    child.send_signal(signal.SIGQUIT)
-    try:
-        child.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
-
-
-def _end_orphan(process: Process) -> None:
-    """Stop a server whose guardian was killed, if its pid file still tells the truth.
-
-    A server works in its data folder, so a process that does is ours; any other that
-    bears the same number by now is not.
-    """
-    try:
-        pid = int((Path(process.folder) / "postmaster.pid").read_text().split("\n", 1)[0])
-    except (OSError, ValueError):
-        return
-    deadline = clock_gettime(CLOCK_MONOTONIC) + _STOP_SECONDS
-    number = signal.SIGQUIT
-    while works_in(pid, process.folder):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-        sleep(0.02)
-        if clock_gettime(CLOCK_MONOTONIC) > deadline:
-            number = signal.SIGKILL
-
-
-def end_strays(folder: str) -> None:
-    """Kill what still works in a data folder: backends that have outlived their server."""
-    deadline = clock_gettime(CLOCK_MONOTONIC) + _STOP_SECONDS
-    while strays := _working_in(folder):
-        for pid in strays:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        sleep(0.02)
-        if clock_gettime(CLOCK_MONOTONIC) > deadline:
-            return
-
-
-def _working_in(folder: str) -> list[int]:
-    if Path("/proc/self").exists():
-        pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-        return [pid for pid in pids if works_in(pid, folder)]
-    listed = subprocess.run(
-        ["lsof", "-a", "-d", "cwd", "-Fp", folder], capture_output=True, text=True, check=False
-    )
-    return [int(line[1:]) for line in listed.stdout.splitlines() if line.startswith("p")]
-
-
-def _remove_segment(process: Process) -> None:
-    """Remove the shared memory of a killed server; one that was stopped has removed it."""
-    import ctypes
-
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        lines = (Path(process.folder) / "postmaster.pid").read_text().splitlines()
-        _, number = lines[6].split()
-        ctypes.CDLL(None).shmctl(int(number), _IPC_RMID, None)
-
-
-def works_in(pid: int, folder: str) -> bool:
-    """Whether a process lives and has this working folder."""
-    try:
-        return Path(f"/proc/{pid}/cwd").readlink() == Path(folder).resolve()
-    except FileNotFoundError:
-        if Path("/proc/self").exists():
-            return False
-    except OSError:
-        return False
-    listed = subprocess.run(
-        ["lsof", "-a", "-p", str(pid), "-d", "cwd", "-Fn"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return f"n{Path(folder).resolve()}\n" in listed.stdout
-
-
-def _start(process: Process) -> subprocess.Popen[bytes]:
-    log = os.open(process.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    try:
-        return subprocess.Popen(
-            process.argv,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd=process.folder,
-            env=process.environment,
-            user=process.uid,
-            group=process.gid,
-            extra_groups=None if process.uid is None else [],
-            umask=0o077,
-        )
-    finally:
-        os.close(log)
-
-
 def main(folder: Path) -> None:
-    """Start what is to be started, wait for the owner's end, clean up.
+    """Start the server if there is one, wait for the owner's end, clean up.
 
     Forks first: whoever started us has no child to wait for, and we no parent to die with.
     """
@@ -290,25 +154,25 @@ def main(folder: Path) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     busy = os.open(folder / BUSY, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.lockf(busy, fcntl.LOCK_EX)
+    file_locks.record_lock(busy)
     alive = os.open(folder / ALIVE, os.O_RDWR | os.O_CLOEXEC)
     (folder / READY).touch(mode=0o600)
-    child = _start_if_told(folder)
-    fcntl.lockf(alive, fcntl.LOCK_EX)  # waits for the owner to be gone
+    child = _start_server(folder)
+    file_locks.record_lock(alive)  # waits for the owner to be gone
     if not (folder / KEEP).exists():
         clean(folder, child)
 
 
-def _start_if_told(folder: Path) -> subprocess.Popen[bytes] | None:
-    """Wait for a server to start, on standard input; its end means that there is none."""
-    told = sys.stdin.readline()
-    if not told:
+def _start_server(folder: Path) -> subprocess.Popen[bytes] | None:
+    """Start the server that standard input names; its end means that there is none."""
+    line = sys.stdin.readline()
+    if not line:
         return None
-    process = Process(**json.loads(told))
-    work = Work.from_record(json.loads((folder / WORK).read_text(encoding="utf-8")))
+    process = ServerProcess(**json.loads(line))
+    work = Work.read(folder)
     work.process = process
-    write_private(folder / WORK, json.dumps(work.as_record()))
-    child = _start(process)
+    work.write(folder)  # first: should we be killed, somebody else has to know of the server
+    child = process.start()
 
     def note_end(*_: object) -> None:
         if child.poll() is not None:
@@ -320,11 +184,11 @@ def _start_if_told(folder: Path) -> subprocess.Popen[bytes] | None:
 
 
 def start_kept() -> None:
-    """Start the server that standard input tells of, and leave it alone: it is nobody's child."""
+    """Start the server that standard input names, and leave it alone: it is nobody's child."""
     if os.fork():
         os._exit(0)
     os.setsid()
-    print(_start(Process(**json.loads(sys.stdin.read()))).pid, flush=True)
+    print(ServerProcess(**json.loads(sys.stdin.read())).start().pid, flush=True)
     os._exit(0)
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from pytest_dbmigrate.addresses.dsn import Dsn
-from pytest_dbmigrate.runs import guardian
+from pytest_dbmigrate.runs.files import write_private
 
 ADDRESS = "address.json"
 _MODULE = "pytest_dbmigrate.databases.sweep"  # named, not imported: rooms do not know each other
@@ -44,4 +44,4 @@ def command(
 def write_address(folder: Path, dsn: Dsn, kind: str, reason: str) -> None:
     """Write down where the server is, for the command and for other processes of a run."""
     record = {"dsn": dsn.as_record(), "kind": kind, "reason": reason}
-    guardian.write_private(folder / ADDRESS, json.dumps(record))
+    write_private(folder / ADDRESS, json.dumps(record))

@@ -150,7 +150,7 @@ def _start_docker(settings: Settings, run: Run, choice: Choice) -> Server:
     assert choice.engine is not None
     assert choice.service is not None
     file = run.folder / "compose.json"
-    with run.guarded(container.work(file, run.id)):
+    with run.start_guardian(container.work(file, run.id)):
         return container.start(
             choice.service, choice.engine, file, run.id, settings.timeout, choice.reason
         )
@@ -158,7 +158,7 @@ def _start_docker(settings: Settings, run: Run, choice: Choice) -> Server:
 
 def _start_url(settings: Settings, run: Run, address: Address) -> Server:
     started = given.connect(address.dsn, settings.timeout)
-    with run.guarded(guardian.Work(commands=[cleanup.command(run.folder, run.id)])):
+    with run.start_guardian(guardian.Work(commands=[cleanup.command(run.folder, run.id)])):
         return started
 
 
@@ -166,7 +166,7 @@ def _start_embedded(settings: Settings, run: Run, address: Address) -> Server:
     folder = instance.place_for(run.id)
     with (
         address.holder or contextlib.nullcontext(),
-        run.guarded(guardian.Work(folders=[str(folder)])) as start,
+        run.start_guardian(guardian.Work(folders=[str(folder)])) as start,
     ):
         found = programs.find(settings.pg_bin)
         place = instance.prepare(found, folder)

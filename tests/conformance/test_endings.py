@@ -10,9 +10,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from pytest_dbmigrate import file_locks
 from pytest_dbmigrate.databases.connection import connect, drop
 from pytest_dbmigrate.errors import ServerError
-from pytest_dbmigrate.runs import guardian, run
+from pytest_dbmigrate.runs import folders, guardian
 from pytest_dbmigrate.runs.run import Run
 from pytest_dbmigrate.servers import startup
 from pytest_dbmigrate.settings.resolution import resolve
@@ -38,7 +39,7 @@ def kill_guardian(owner: Owner, processes: Find) -> None:
     """Kill the run's guardian, and return when it is gone."""
     (found,) = processes(f"guardian.py\0{owner.folder}")
     os.kill(found, signal.SIGKILL)
-    while guardian.is_locked(owner.folder / guardian.BUSY):
+    while file_locks.is_record_locked(owner.folder / guardian.BUSY):
         pass  # a process that is ending has no command line any more, but its locks
 
 
@@ -81,16 +82,16 @@ def test_the_next_run_sweeps_what_is_left_when_all_was_killed(
     kill_guardian(owner, processes)
     owner.kill()
     assert left(owner) != []
-    run.sweep()
+    folders.sweep()
     assert (left(owner), answers(owner)) == ([], False)
 
 
 def test_a_kept_run_stays_until_it_is_ended(start_owner: StartOwner, left: Left) -> None:
     owner = start_owner(keep=True)
     owner.finish()
-    run.sweep()
+    folders.sweep()
     assert answers(owner)
-    assert run.end_kept(None) == [owner.id]
+    assert folders.end_kept(None) == [owner.id]
     assert (left(owner), answers(owner)) == ([], False)
 
 

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from pytest_dbmigrate.addresses.dsn import Dsn
-from pytest_dbmigrate.runs import guardian
+from pytest_dbmigrate.runs.server_process import ServerProcess
 from tests.plugin.projects import Project, output, sync_env
 from tests.plugin.resuming import Resumer, cached, how, tables
 
@@ -351,7 +351,7 @@ def test_a_kept_server_whose_data_is_gone_is_replaced(resumer: Resumer) -> None:
     folder = Path(json.loads(record(resumer).read_text())["folder"])
     os.kill(int((folder / "data/postmaster.pid").read_text().split()[0]), signal.SIGKILL)
     # its shared memory is told of in that folder only, and other tests look for what is left
-    guardian.end(guardian.Process([], str(folder / "data"), "", {}))
+    ServerProcess([], str(folder / "data"), "", {}).end()
     (folder / "data").rename(folder / "lost")
     assert resumer.how().startswith("rebuilt: the kept server had ended, and could not be started")
 

@@ -1,4 +1,4 @@
-"""A home of runs, and a server with databases, for what needs them."""
+"""A folder of runs, and a server with databases, for what needs them."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture
-def home(temporary_files: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The home of runs of this test alone; it does not exist yet."""
+def runs_folder(temporary_files: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of runs of this test alone; it does not exist yet."""
     folder = tempfile.mkdtemp(dir=temporary_files)
     monkeypatch.setattr(tempfile, "tempdir", folder)
     monkeypatch.setenv("TMPDIR", folder)

@@ -8,13 +8,14 @@ import sys
 
 from pytest_dbmigrate.runs import guardian
 from pytest_dbmigrate.runs.run import Run
+from pytest_dbmigrate.runs.server_process import ServerProcess
 
 told = json.loads(sys.stdin.readline())
 run = Run.start(told["project"])
 if told["work"]:
-    with run.guarded(guardian.Work(**told["work"])) as start:
+    with run.start_guardian(guardian.Work(**told["work"])) as start:
         if told["process"]:
-            start(guardian.Process(**told["process"]))
+            start(ServerProcess(**told["process"]))
 if told["keep"]:
     run.keep()
 print(run.folder, flush=True)

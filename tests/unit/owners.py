@@ -16,6 +16,7 @@ from typing import IO, Any
 
 import pytest
 
+from pytest_dbmigrate import file_locks
 from pytest_dbmigrate.runs import guardian
 
 OWNER = Path(__file__).with_name("owner.py")
@@ -41,7 +42,7 @@ class Owner:
     def kill_guardian(self) -> None:
         """Kill the guardian, and return when it is gone."""
         os.kill(self.guardian(), signal.SIGKILL)
-        while guardian.is_locked(self.folder / guardian.BUSY):
+        while file_locks.is_record_locked(self.folder / guardian.BUSY):
             pass  # a process that is ending has no command line any more, but its locks
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
@@ -56,7 +57,7 @@ class Owner:
     def left(self) -> list[str]:
         """Return what is left of the run: processes and folders."""
         servers = [f"server {pid}" for pid in self.find(str(self.data))]
-        is_guarded = guardian.is_locked(self.folder / guardian.BUSY)
+        is_guarded = file_locks.is_record_locked(self.folder / guardian.BUSY)
         guardians = ["guardian"] if is_guarded or self.find(str(self.folder)) else []
         folders = [str(it) for it in (self.data, self.folder) if it.exists()]
         return [*servers, *guardians, *folders]
@@ -67,7 +68,7 @@ Start = Callable[..., Owner]
 
 @pytest.fixture
 def start_owner(
-    home: Path,
+    runs_folder: Path,
     processes: Callable[[str], list[int]],
     eventually: Callable[[Callable[[], object]], None],
 ) -> Iterator[Start]:
@@ -82,7 +83,7 @@ def start_owner(
         keep: bool = False,
         commands: tuple[list[str], ...] = (),
     ) -> Owner:
-        data = Path(tempfile.mkdtemp(prefix="data-", dir=home.parent))
+        data = Path(tempfile.mkdtemp(prefix="data-", dir=runs_folder.parent))
         marker = data.with_name(f"{data.name}-marker")
         told: dict[str, Any] = {"project": project, "keep": keep, "work": None, "process": None}
         if is_guarded:

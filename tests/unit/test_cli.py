@@ -15,14 +15,14 @@ import sys
 from pytest_dbmigrate.runs import guardian
 from pytest_dbmigrate.runs.run import Run
 run = Run.start(sys.argv[1])
-with run.guarded(guardian.Work()):
+with run.start_guardian(guardian.Work()):
     run.keep()
 print(run.id)
 run.finish()
 """
 
 
-pytestmark = pytest.mark.usefixtures("home")
+pytestmark = pytest.mark.usefixtures("runs_folder")
 
 
 def keep(project: str) -> str:
@@ -51,11 +51,11 @@ def test_nothing_is_listed_where_nothing_was_kept() -> None:
     mine.finish()
 
 
-def test_all_kept_servers_are_ended(home: Path) -> None:
+def test_all_kept_servers_are_ended(runs_folder: Path) -> None:
     keep("/home/ann/shop")
     keep("/home/ann/stock")
     assert cli("stop") == (0, "ended 2 kept servers\n")
-    assert not home.exists()
+    assert not runs_folder.exists()
 
 
 def test_one_kept_server_is_one() -> None:
@@ -67,13 +67,13 @@ def test_an_unknown_command_is_refused() -> None:
     assert cli("sotp") == (2, "")
 
 
-def test_a_home_that_is_not_private_is_refused(home: Path) -> None:
-    home.mkdir()
-    home.chmod(0o755)
+def test_a_folder_of_runs_that_is_not_private_is_refused(runs_folder: Path) -> None:
+    runs_folder.mkdir()
+    runs_folder.chmod(0o755)
     assert cli("stop") == (
         1,
         (
-            f"{home} is not a private folder of this user\n"
+            f"{runs_folder} is not a private folder of this user\n"
             "  to do: remove it, or point TMPDIR at another folder\n"
         ),
     )

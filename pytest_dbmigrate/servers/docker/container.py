@@ -11,6 +11,7 @@ from pytest_dbmigrate import clock
 from pytest_dbmigrate.addresses.dsn import Dsn, Secret
 from pytest_dbmigrate.errors import ServerError
 from pytest_dbmigrate.runs import guardian
+from pytest_dbmigrate.runs.files import write_private
 from pytest_dbmigrate.servers import commands
 from pytest_dbmigrate.servers.docker import compose
 from pytest_dbmigrate.servers.docker.engine import Engine
@@ -50,9 +51,7 @@ def start(
 
     password = Secret(secrets.token_hex(16))
     dsn = Dsn(engine.host, 0, service.user, password, service.dbname)
-    guardian.write_private(
-        file, compose.render(service, dsn, owner, engine.publish_on, is_kept=is_kept)
-    )
+    write_private(file, compose.render(service, dsn, owner, engine.publish_on, is_kept=is_kept))
     services = get_docker_services(
         "docker compose",
         str(file),

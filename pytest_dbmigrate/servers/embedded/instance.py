@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -16,9 +15,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_dbmigrate import file_locks
 from pytest_dbmigrate.addresses.dsn import Dsn, Secret
 from pytest_dbmigrate.errors import ServerError
-from pytest_dbmigrate.runs import guardian
+from pytest_dbmigrate.runs import guardian, server_process
+from pytest_dbmigrate.runs.files import write_private
+from pytest_dbmigrate.runs.server_process import ServerProcess
 from pytest_dbmigrate.servers.embedded.account import Account, account
 from pytest_dbmigrate.servers.embedded.programs import Programs
 from pytest_dbmigrate.servers.server import KEPT, THROW_AWAY, Server, as_arguments, wait_until_ready
@@ -81,7 +83,7 @@ def prepare(programs: Programs, folder: Path) -> Place:
     return Place(programs.reachable_by(who, folder), who, folder)
 
 
-def process(place: Place, dsn: Dsn, *, is_kept: bool = False) -> guardian.Process:
+def process(place: Place, dsn: Dsn, *, is_kept: bool = False) -> ServerProcess:
     """Return the server's process, for the guardian to start."""
     options = {
         **(KEPT if is_kept else THROW_AWAY),
@@ -92,7 +94,7 @@ def process(place: Place, dsn: Dsn, *, is_kept: bool = False) -> guardian.Proces
         "password_encryption": "scram-sha-256",
         "logging_collector": "off",
     }
-    return guardian.Process(
+    return ServerProcess(
         argv=[str(place.programs.postgres), "-D", str(place.data), *as_arguments(options)],
         folder=str(place.data),
         log=str(place.log),
@@ -115,7 +117,7 @@ def _socket_folder(folder: Path) -> str:
 def initialize(place: Place, dsn: Dsn) -> None:
     """Make the data folder. Raises `ServerError` with what initdb said."""
     password = place.folder / "password"
-    guardian.write_private(password, dsn.password + "\n")
+    write_private(password, dsn.password + "\n")
     place.account.own(password)
     command = [
         str(place.programs.initdb),
@@ -132,8 +134,8 @@ def initialize(place: Place, dsn: Dsn) -> None:
     if place.programs.version >= _SCRAM_ITERATIONS_SINCE:
         # 128 random bits gain nothing from 4,096 rounds, and each connection pays for them
         command.append("--set=scram_iterations=1")
-    with open(place.folder / guardian.FILLING, "w", encoding="utf-8") as filling:
-        fcntl.flock(filling, fcntl.LOCK_EX)
+    with open(place.folder / server_process.FILLING, "w", encoding="utf-8") as filling:
+        file_locks.flock(filling)  # initdb and its children inherit it: see the guardian's end
         done = subprocess.run(
             command,
             cwd=place.folder,
@@ -169,7 +171,7 @@ def ready(log: Path, server: Server, seconds: float, is_alive: Callable[[], bool
     return wait_until_ready(server, seconds, is_alive, tail)
 
 
-def launched(process: guardian.Process, server: Server, seconds: float) -> Server:
+def launched(process: ServerProcess, server: Server, seconds: float) -> Server:
     """Start a server that is nobody's child, and return it once it answers."""
     started = subprocess.run(
         [sys.executable, "-I", "-S", guardian.__file__],
@@ -183,7 +185,7 @@ def launched(process: guardian.Process, server: Server, seconds: float) -> Serve
         Path(process.log),
         server,
         seconds,
-        is_alive=lambda: bool(pid) and guardian.works_in(pid, process.folder),
+        is_alive=lambda: bool(pid) and server_process.works_in(pid, process.folder),
     )
 
 

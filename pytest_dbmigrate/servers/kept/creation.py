@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pytest_dbmigrate.addresses.dsn import Dsn
-from pytest_dbmigrate.runs import guardian
+from pytest_dbmigrate.runs.server_process import ServerProcess
 from pytest_dbmigrate.servers import cleanup
 from pytest_dbmigrate.servers import given as given_server
 from pytest_dbmigrate.servers.choice import Choice, choose
@@ -92,7 +92,7 @@ def _new_container(settings: Settings, kept: Kept, choice: Choice, record: Recor
 def _new_embedded(settings: Settings, kept: Kept, server: Server, record: Record) -> Server:
     found = programs.find(settings.pg_bin)
     folder = _place(kept)
-    data = guardian.Process([], str(folder / "data"), str(folder / "log"), {})
+    data = ServerProcess([], str(folder / "data"), str(folder / "log"), {})
     record = replace(
         record,
         dsn=server.dsn.as_record(),

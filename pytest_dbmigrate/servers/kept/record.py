@@ -7,7 +7,6 @@ server lies in it too, where the server's account can reach it.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -19,10 +18,11 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from pytest_dbmigrate import file_locks
 from pytest_dbmigrate.addresses.dsn import Dsn
 from pytest_dbmigrate.errors import ServerError
-from pytest_dbmigrate.runs import guardian
-from pytest_dbmigrate.runs.run import is_alive
+from pytest_dbmigrate.runs.files import write_private
+from pytest_dbmigrate.runs.folders import is_alive
 from pytest_dbmigrate.servers import commands
 from pytest_dbmigrate.servers.server import Kind
 from pytest_dbmigrate.settings.values import Settings
@@ -100,7 +100,7 @@ class Kept:
             make_private(self.folder)
             with contextlib.suppress(FileNotFoundError):  # removed meanwhile
                 file = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-                fcntl.flock(file, fcntl.LOCK_EX)
+                file_locks.flock(file)
                 if self._is_lock(file):
                     break
                 os.close(file)
@@ -127,7 +127,7 @@ class Kept:
 
     def write(self, record: Record) -> None:
         """Write down what is known of the kept server."""
-        guardian.write_private(self.folder / _RECORD, json.dumps(asdict(record)))
+        write_private(self.folder / _RECORD, json.dumps(asdict(record)))
 
     def empty(self) -> None:
         """Remove what is known of a server that is gone by now."""
@@ -149,7 +149,7 @@ class Kept:
         """Write down that the run with this folder uses the server."""
         users = self.folder / _USERS
         users.mkdir(mode=0o700, exist_ok=True)
-        guardian.write_private(users / run.name, str(run))
+        write_private(users / run.name, str(run))
 
     def users(self, besides: str = "") -> list[str]:
         """Return the ids of the living runs that use the server, without the given one."""

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from pytest_dbmigrate import clock
 from pytest_dbmigrate.errors import ServerError
-from pytest_dbmigrate.runs import guardian
+from pytest_dbmigrate.runs import server_process
 from pytest_dbmigrate.runs.run import Run
+from pytest_dbmigrate.runs.server_process import ServerProcess
 from pytest_dbmigrate.servers import commands
 from pytest_dbmigrate.servers.kept.record import Kept, Record
 from pytest_dbmigrate.settings.values import Settings
@@ -24,12 +25,12 @@ def end(kept: Kept, record: Record) -> str:
     process that `kept.only_one` lets in.
     """
     if record.process is not None:
-        process = guardian.Process(**record.process)
-        guardian.end(process)
-        guardian.end_strays(process.folder)
+        process = ServerProcess(**record.process)
+        process.end()
+        server_process.end_strays(process.folder)
     said = _run(record.down) if record.down else ""
     if record.folder:
-        guardian.remove_server_folder(Path(record.folder))
+        server_process.remove_server_folder(Path(record.folder))
     if not said:
         kept.empty()
     return said

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from pytest_dbmigrate.addresses.dsn import redact
 from pytest_dbmigrate.errors import ServerError
-from pytest_dbmigrate.runs import guardian
+from pytest_dbmigrate.runs import guardian, server_process
 from pytest_dbmigrate.runs.run import Run
+from pytest_dbmigrate.runs.server_process import ServerProcess
 from pytest_dbmigrate.servers import cleanup
 from pytest_dbmigrate.servers.embedded import instance, programs
 from pytest_dbmigrate.servers.kept import creation, removal
@@ -26,7 +27,7 @@ def server(settings: Settings, run: Run) -> tuple[Server, str]:
     """
     kept = Kept.of(settings.root)
     command = cleanup.command(run.folder, kept.key, may_be_gone=not settings.server.is_given)
-    with kept.only_one(), run.guarding(guardian.Work(commands=[command])):
+    with kept.only_one(), run.start_guardian_meanwhile(guardian.Work(commands=[command])):
         try:
             found, reason = _found(settings, run, kept)
         except BaseException:
@@ -112,9 +113,9 @@ def _revived(record: Record, settings: Settings, run: Run, kept: Kept) -> tuple[
 
 def _started_again(record: Record, settings: Settings, kept: Kept) -> Server:
     assert record.process is not None
-    before = guardian.Process(**record.process)
-    guardian.end(before)
-    guardian.end_strays(before.folder)
+    before = ServerProcess(**record.process)
+    before.end()
+    server_process.end_strays(before.folder)
     # nobody works there any more; a dead server whom no parent has buried seems alive to Postgres
     for file in [*Path(before.folder).glob("postmaster.pid"), *Path(record.folder).glob(".s.*")]:
         file.unlink()

@@ -80,7 +80,7 @@ class Telling:
 
 
 @pytest.fixture
-def telling(pytester: pytest.Pytester, home: Path) -> Iterator[Telling]:
+def telling(pytester: pytest.Pytester, runs_folder: Path) -> Iterator[Telling]:
     """A narrator whose run has an empty journal."""
     config = pytester.parseconfigure("-vv", "-p", "no:asyncio")
     narrator = Narrator(config, shows=True, is_captured=False)

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_dbmigrate.errors import ServerError
-from pytest_dbmigrate.runs import guardian, run
+from pytest_dbmigrate.runs import folders, guardian, server_process
+from pytest_dbmigrate.runs.files import write_private
 from pytest_dbmigrate.runs.notes import StartingServer
 from pytest_dbmigrate.runs.run import Run
+from pytest_dbmigrate.runs.server_process import ServerProcess
 
 if TYPE_CHECKING:
     from tests.unit.owners import Start
@@ -80,7 +82,7 @@ def test_the_next_sweep_cleans_up_when_owner_and_guardian_were_killed(start_owne
     owner = start_owner()
     owner.kill_guardian()
     owner.kill()
-    run.sweep()
+    folders.sweep()
     assert owner.left() == []
     assert owner.marker.exists()
 
@@ -88,14 +90,14 @@ def test_the_next_sweep_cleans_up_when_owner_and_guardian_were_killed(start_owne
 def test_a_run_without_a_server_is_swept_when_its_owner_was_killed(start_owner: Start) -> None:
     owner = start_owner(is_guarded=False)
     owner.kill()
-    run.sweep()
+    folders.sweep()
     assert not owner.folder.exists()
 
 
 def test_a_sweep_leaves_a_run_alone_whose_owner_lives(start_owner: Start) -> None:
     owner = start_owner()
     before = owner.left()
-    run.sweep()
+    folders.sweep()
     assert owner.left() == before
 
 
@@ -105,13 +107,13 @@ def test_a_sweep_leaves_a_run_alone_whose_owner_lives_and_whose_guardian_was_kil
     owner = start_owner()
     owner.kill_guardian()
     before = owner.left()
-    run.sweep()
+    folders.sweep()
     assert owner.left() == before
 
 
-def test_a_sweep_leaves_a_run_of_its_own_process_alone(home: Path) -> None:
+def test_a_sweep_leaves_a_run_of_its_own_process_alone(runs_folder: Path) -> None:
     mine = Run.start("shop")
-    run.sweep()
+    folders.sweep()
     assert mine.folder.exists()
     assert is_held(mine.folder / guardian.ALIVE)
     mine.finish()
@@ -120,8 +122,8 @@ def test_a_sweep_leaves_a_run_of_its_own_process_alone(home: Path) -> None:
 def is_held(path: Path) -> bool:
     """Return whether a lock is held, as another process sees it."""
     code = (
-        "import sys; from pathlib import Path; from pytest_dbmigrate.runs import guardian; "
-        "sys.exit(guardian.is_locked(Path(sys.argv[1])))"
+        "import sys; from pathlib import Path; from pytest_dbmigrate import file_locks; "
+        "sys.exit(file_locks.is_record_locked(Path(sys.argv[1])))"
     )
     return subprocess.run([sys.executable, "-c", code, path], check=False).returncode == 1
 
@@ -129,7 +131,7 @@ def is_held(path: Path) -> bool:
 def test_a_sweep_leaves_a_kept_run_alone(start_owner: Start) -> None:
     owner = start_owner(keep=True)
     owner.kill()
-    run.sweep()
+    folders.sweep()
     assert owner.folder.exists()
     assert owner.find(str(owner.data)) != []
 
@@ -152,7 +154,7 @@ def test_a_process_that_has_the_servers_old_number_by_now_is_not_killed(
     os.kill(server, signal.SIGKILL)
     owner.kill()
     (owner.data / "postmaster.pid").write_text(f"{bystander.pid}\n{owner.data}\n")
-    run.sweep()
+    folders.sweep()
     assert (owner.left(), bystander.poll()) == ([], None)
 
 
@@ -163,8 +165,8 @@ def test_a_server_that_does_not_stop_when_asked_is_killed(
     eventually((owner.data / "postmaster.pid").exists)
     owner.kill_guardian()
     owner.kill()
-    monkeypatch.setattr(guardian, "_STOP_SECONDS", 0.1)
-    run.sweep()
+    monkeypatch.setattr(server_process, "_STOP_SECONDS", 0.1)
+    folders.sweep()
     assert owner.left() == []
 
 
@@ -194,10 +196,10 @@ def test_a_command_that_failed_is_tried_again_when_the_next_run_begins(
     owner = start_owner(commands=(["test", "-e", str(cure)],))
     owner.kill()
     eventually(lambda: owner.left() == [str(owner.folder)])
-    run.sweep()
+    folders.sweep()
     assert owner.left() == [str(owner.folder)]
     cure.touch()
-    run.sweep()
+    folders.sweep()
     assert owner.left() == []
 
 
@@ -209,7 +211,7 @@ def test_after_a_day_a_command_that_fails_is_given_up(
     eventually(lambda: owner.left() == [str(owner.folder)])
     yesterday = time.time() - 86_500
     os.utime(owner.folder / guardian.WORK, (yesterday, yesterday))
-    run.sweep()
+    folders.sweep()
     assert owner.left() == []
 
 
@@ -228,10 +230,10 @@ def test_the_end_of_a_server_that_dies_at_once_is_noted(
     eventually((owner.folder / guardian.ENDED).exists)
 
 
-def test_a_guardian_that_does_not_start_is_an_error_with_its_log(home: Path) -> None:
+def test_a_guardian_that_does_not_start_is_an_error_with_its_log(runs_folder: Path) -> None:
     mine = Run.start("shop")
     (mine.folder / guardian.ALIVE).unlink()
-    with pytest.raises(ServerError) as raised, mine.guarded(guardian.Work()):
+    with pytest.raises(ServerError) as raised, mine.start_guardian(guardian.Work()):
         pass
     first, tried, *_, last = str(raised.value).splitlines()
     assert first == "the process that looks after the server did not start"
@@ -269,7 +271,7 @@ def test_a_file_that_replaces_another_is_private_and_whole(tmp_path: Path) -> No
     path = tmp_path / "file"
     path.write_text("before, and readable by all")
     path.chmod(0o644)
-    guardian.write_private(path, "after")
+    write_private(path, "after")
     assert (path.read_text(), mode(path), list(tmp_path.iterdir())) == ("after", 0o600, [path])
 
 
@@ -277,6 +279,6 @@ def test_work_survives_a_trip_through_json() -> None:
     work = guardian.Work(
         [["echo", "1"]],
         ["/data"],
-        guardian.Process(["postgres"], "/data", "/log", {"TZ": "UTC"}, 101, 104),
+        ServerProcess(["postgres"], "/data", "/log", {"TZ": "UTC"}, 101, 104),
     )
     assert guardian.Work.from_record(json.loads(json.dumps(work.as_record()))) == work

@@ -20,9 +20,9 @@ ADVICE = "  to do: start Docker, or use --db-server=embedded or a postgresql:// 
 
 
 @pytest.fixture
-def silent_engine(home: Path) -> Iterator[Path]:
+def silent_engine(runs_folder: Path) -> Iterator[Path]:
     """The socket of an engine that never says a word."""
-    path = home.parent / "engine.sock"
+    path = runs_folder.parent / "engine.sock"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()

@@ -418,7 +418,7 @@ def test_a_run_does_not_count_itself(mine: Kept, start_owner: Start) -> None:
     assert mine.users() == [owner.folder.name]
 
 
-def test_a_run_that_looks_at_itself_lives_on(mine: Kept, home: Path) -> None:
+def test_a_run_that_looks_at_itself_lives_on(mine: Kept, runs_folder: Path) -> None:
     own = Run.start("shop")
     mine.join(own.folder)
     assert mine.users() == [own.id]
