@@ -11,6 +11,7 @@ import pytest
 from pytest_dbmigrate.runs.run import Run
 from pytest_dbmigrate.servers import startup
 from pytest_dbmigrate.settings.resolution import resolve
+from tests.plugin.forkserver import ForkServer
 from tests.plugin.projects import Project
 from tests.plugin.suites import Suites
 
@@ -44,6 +45,14 @@ def server_url() -> Iterator[Callable[[], str]]:
     run.finish()
 
 
+@pytest.fixture(scope="session")
+def fork_server() -> Iterator[ForkServer]:
+    """The server that inner runs are forks of."""
+    server = ForkServer()
+    yield server
+    server.close()
+
+
 @pytest.fixture
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No variable that would change an inner run."""
@@ -57,6 +66,7 @@ def project(
     pytester: pytest.Pytester,
     monkeypatch: pytest.MonkeyPatch,
     server_url: Callable[[], str],
+    fork_server: ForkServer,
     clean_environment: None,
 ) -> Project:
     """A project whose Alembic environment has no revision yet.
@@ -64,7 +74,7 @@ def project(
     Its runs load no plugin but those they name.
     """
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    return Project(pytester, server_url)
+    return Project(pytester, server_url, fork_server)
 
 
 @pytest.fixture

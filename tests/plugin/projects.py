@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import shutil
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
+
+from tests.plugin.forkserver import ForkServer
 
 _PROJECTS = Path(__file__).parents[1] / "projects"
 PATIENCE = 120.0  # seconds an inner run may take
@@ -118,8 +123,15 @@ class Project:
     quicker than one that starts a server.
     """
 
-    def __init__(self, pytester: pytest.Pytester, server_url: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        pytester: pytest.Pytester,
+        server_url: Callable[[], str],
+        fork_server: ForkServer | None = None,
+    ) -> None:
         self.pytester = pytester
+        self._fork_server = fork_server
+        self._runs = itertools.count()
         self.path = pytester.path
         self.server_url = server_url
         self._last: str | None = None
@@ -143,7 +155,7 @@ class Project:
         """Run a copied project's tests without us, its database made by its `naive.py`."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("SERVER_URL", self.server_url())
-            return self.pytester.runpytest_subprocess("-p", "naive", *arguments, timeout=PATIENCE)
+            return self._run("-p", "naive", *arguments)
 
     def write(self, name: str, text: str) -> Path:
         """Write a file, its text dedented; its folders are made."""
@@ -202,8 +214,7 @@ class Project:
         self, *arguments: str, server: str | None = None, plugins: Iterable[str] = ()
     ) -> pytest.RunResult:
         """Run the project's tests in a process of their own, as `command` tells."""
-        options = self._options(arguments, server, plugins)
-        return self.pytester.runpytest_subprocess(*options, timeout=PATIENCE)
+        return self._run(*self._options(arguments, server, plugins))
 
     def popen(
         self, *arguments: str, server: str | None = None, plugins: Iterable[str] = ()
@@ -215,6 +226,24 @@ class Project:
             stderr=subprocess.STDOUT,
         )
         return process
+
+    def _run(self, *arguments: str) -> pytest.RunResult:
+        """Do what `runpytest_subprocess` does, with the fork server where it can."""
+        path = os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH", "")]))
+        environment = {**os.environ, "PYTHONPATH": path}
+        server = self._fork_server
+        if server is None or not server.can_run(environment):
+            return self.pytester.runpytest_subprocess(*arguments, timeout=PATIENCE)
+        arguments = (f"--basetemp={self.path / f'runpytest-{next(self._runs)}'}", *arguments)
+        print("running: pytest", *arguments)
+        files = (self.path / "stdout", self.path / "stderr")
+        began = time.monotonic()
+        ended = server.run(arguments, environment, Path.cwd(), files, PATIENCE)
+        took = time.monotonic() - began
+        out, err = (file.read_text(encoding="utf-8").splitlines() for file in files)
+        print(*out, sep="\n")
+        print(*err, sep="\n", file=sys.stderr)
+        return pytest.RunResult(ended.status, out, err, took)
 
     def _options(
         self, arguments: tuple[str, ...], server: str | None, plugins: Iterable[str]

@@ -1,8 +1,8 @@
 """Whatever is killed, and whenever: the next run goes on, and each revision is there once.
 
-Of the 30 revisions two are tried; with `KILL_AT=all` each of them is, and with `KILL_AT=spread`
-each is tried once for each that is killed, at one of the moments, with one kind of env.py. The
-outcomes are written into `build/killed.txt`.
+Of the 30 revisions two are tried, by `make test` in five of the thirty scenes. With `KILL_AT=all`
+each of them is, and with `KILL_AT=spread` each is tried once for each that is killed, at one of
+the moments, with one kind of env.py. The outcomes are written into `build/killed.txt`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from tests.plugin import killing
 from tests.plugin.killing import REVISIONS, Moment, Scene, Victim
@@ -52,10 +53,25 @@ def expected(number: int, moment: Moment) -> str:
     return f"{left} ({number:04} was stuck, and is retried) in"
 
 
+def scenes() -> list[ParameterSet]:
+    """Return each victim at each moment with each env.py; most of them are a matrix.
+
+    `make test` has each victim at one moment, each moment, and both kinds of env.py.
+    """
+    return [
+        pytest.param(
+            *(victim, moment, env),
+            id=f"{victim}-{moment}-{env}",
+            marks=() if number % 3 == place and number % 2 == other else pytest.mark.matrix,
+        )
+        for number, victim in enumerate(get_args(Victim))
+        for place, moment in enumerate(get_args(Moment))
+        for other, env in enumerate(("sync", "async"))
+    ]
+
+
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("env", ["sync", "async"])
-@pytest.mark.parametrize("moment", get_args(Moment))
-@pytest.mark.parametrize("victim", get_args(Victim))
+@pytest.mark.parametrize(("victim", "moment", "env"), scenes())
 def test_a_run_after_any_kill_ends_at_head_with_each_revision_once(
     scene: Scene, victim: Victim, moment: Moment, env: str
 ) -> None:

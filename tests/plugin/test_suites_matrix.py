@@ -1,14 +1,38 @@
-"""What plain pytest comes to, suites come to in each way: in turns, with `-n2`, with `-n0`."""
+"""Outcomes of suites in each way, in turns, with `-n2` and with `-n0`: those of plain pytest.
+
+`make test` tries each case in one way and each way with several cases; `make test-all` has all
+the pairs.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from tests.plugin.suites import PASSES, PLAIN, Suites, outcomes
 
-each_way = pytest.mark.parametrize("how", [(), ("-n", "2"), ("-n0",)], ids=["in turns", "n2", "n0"])
+WAYS = {"in turns": (), "n2": ("-n", "2"), "n0": ("-n0",)}
+each_way = pytest.mark.parametrize("how", WAYS.values(), ids=WAYS)
+
+
+def by_turns(cases: Mapping[str, object]) -> pytest.MarkDecorator:
+    """Parametrize with each case in one of the ways, and in the other two as a matrix."""
+    return pytest.mark.parametrize(
+        ("case", "how"),
+        [
+            pytest.param(
+                *(case, how),
+                id=f"{name}-{way}",
+                marks=() if number % len(WAYS) == place else pytest.mark.matrix,
+            )
+            for number, (name, case) in enumerate(cases.items())
+            for place, (way, how) in enumerate(WAYS.items())
+        ],
+    )
+
+
 FLAKY = """
 import pathlib
 
@@ -23,93 +47,81 @@ DIES = "import os\ndef test_dies(): os.kill(os.getpid(), 9)\n"
 ENDS = "import pytest\ndef test_ends(): pytest.exit('enough', returncode=7)\n"
 
 
-def compared(
-    suites: Suites, how: tuple[str, ...], *arguments: str, plugins: tuple[str, ...] = ("xdist",)
-) -> pytest.RunResult:
+def compared(suites: Suites, how: tuple[str, ...], *arguments: str) -> pytest.RunResult:
     """Return a run with suites that came to what the run without them did."""
     suites.forget()
-    plain = suites.run("-rA", *PLAIN, *arguments, plugins=plugins)
+    plain = suites.run("-rA", *PLAIN, *arguments)
     suites.forget()
-    result = suites.run("-rA", *how, *arguments, plugins=plugins)
+    result = suites.run("-rA", *how, *arguments)
     assert (result.ret, outcomes(result)) == (plain.ret, outcomes(plain))
     return result
 
 
-@each_way
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        (),
-        ("-k", "number and not integration"),
-        ("-k", "no such thing"),
-        ("-m", "slow"),
-        ("--deselect", "tests/unit/test_it.py::test_passes", "--ignore=tests/test_loose.py"),
-        ("--ignore=tests/integration",),
-        ("tests/integration/test_it.py::test_fails", "tests/unit/test_it.py"),
-        ("--maxfail=50", "--durations=3"),
-        ("--strict-markers",),
-        ("--runxfail",),
-    ],
-    ids=" ".join,
+@by_turns(
+    {
+        " ".join(arguments): arguments
+        for arguments in (
+            (),
+            ("-k", "number and not integration"),
+            ("-k", "no such thing"),
+            ("-m", "slow"),
+            ("--deselect", "tests/unit/test_it.py::test_passes", "--ignore=tests/test_loose.py"),
+            ("--ignore=tests/integration",),
+            ("tests/integration/test_it.py::test_fails", "tests/unit/test_it.py"),
+            ("--maxfail=50", "--durations=3"),
+            ("--strict-markers",),
+            ("--runxfail",),
+        )
+    }
 )
 def test_each_test_comes_out_as_in_plain_pytest(
-    suites: Suites, arguments: tuple[str, ...], how: tuple[str, ...]
+    suites: Suites, case: tuple[str, ...], how: tuple[str, ...]
 ) -> None:
     suites.mix()
-    compared(suites, how, *arguments)
+    compared(suites, how, *case)
 
 
-@each_way
-@pytest.mark.parametrize(
-    ("plugin", "arguments"),
-    [
-        ("pytest_rerunfailures", ("--reruns=1",)),
-        ("pytest_timeout", ("--timeout=30",)),
-        ("pytest_randomly", ("-p", "randomly", "-p", "no:cacheprovider")),
-    ],
+@by_turns(
+    {
+        "pytest_rerunfailures": ("-p", "pytest_rerunfailures", "--reruns=1"),
+        "pytest_timeout": ("-p", "pytest_timeout", "--timeout=30"),
+        "pytest_randomly": ("-p", "randomly", "-p", "no:cacheprovider"),
+    }
 )
 def test_each_test_comes_out_so_with_other_plugins(
-    suites: Suites, plugin: str, arguments: tuple[str, ...], how: tuple[str, ...]
+    suites: Suites, case: tuple[str, ...], how: tuple[str, ...]
 ) -> None:
     suites.files(unit=FLAKY + PASSES, integration=FLAKY + PASSES)
-    plugins = ("xdist",) if plugin == "pytest_randomly" else ("xdist", plugin)
-    compared(suites, how, *arguments, plugins=plugins)
+    compared(suites, how, *case)
 
 
-@each_way
-@pytest.mark.parametrize("option", ["--lf", "--ff", "--sw"])
-def test_what_failed_is_run_again(suites: Suites, option: str, how: tuple[str, ...]) -> None:
+@by_turns({option: option for option in ("--lf", "--ff", "--sw")})
+def test_what_failed_is_run_again(suites: Suites, case: str, how: tuple[str, ...]) -> None:
     suites.ini("dbmigrate_suites =\n    a: tests/a\n    b: tests/b\n    c: tests/c")
     suites.files(a=PASSES, b=FLAKY + PASSES, c=PASSES)
     seen = []
     for cache, way in (("plain", PLAIN), ("ours", how)):
         suites.forget()
-        first = ("--sw",) if option == "--sw" else ()
+        first = ("--sw",) if case == "--sw" else ()
         suites.run("-rA", "-o", f"cache_dir={cache}", *way, *first)
-        again = suites.run("-rA", "-o", f"cache_dir={cache}", *way, option)
+        again = suites.run("-rA", "-o", f"cache_dir={cache}", *way, case)
         seen.append((again.ret, outcomes(again)))
     assert seen[1] == seen[0]
 
 
-@each_way
-@pytest.mark.parametrize(
-    ("unit", "integration", "status"),
-    [
-        ("", "", pytest.ExitCode.NO_TESTS_COLLECTED),
-        ("", PASSES, pytest.ExitCode.OK),
-        (PASSES, "import no_such_module\n", pytest.ExitCode.INTERRUPTED),
-        (ENDS, PASSES, 7),
-        (
-            "import os\ndef test_dies(): os.kill(os.getpid(), 9)\n",
-            PASSES,
-            pytest.ExitCode.TESTS_FAILED,
-        ),
-    ],
-    ids=["nothing", "one is empty", "an import fails", "pytest.exit", "a crash"],
+@by_turns(
+    {
+        "nothing": ("", "", pytest.ExitCode.NO_TESTS_COLLECTED),
+        "one is empty": ("", PASSES, pytest.ExitCode.OK),
+        "an import fails": (PASSES, "import no_such_module\n", pytest.ExitCode.INTERRUPTED),
+        "pytest.exit": (ENDS, PASSES, 7),
+        "a crash": (DIES, PASSES, pytest.ExitCode.TESTS_FAILED),
+    }
 )
 def test_the_exit_status_is_that_of_one_run(
-    suites: Suites, unit: str, integration: str, status: int, how: tuple[str, ...]
+    suites: Suites, case: tuple[str, str, int], how: tuple[str, ...]
 ) -> None:
+    unit, integration, status = case
     suites.files(unit=unit, integration=integration)
     assert suites.run(*how).ret == status
 
