@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pytest_dbmigrate.plugin import options
 from pytest_dbmigrate.plugin.fixtures import WITH_DATABASE, WITH_SERVER, explain_scope
 from pytest_dbmigrate.plugin.state import RUN_VARIABLE, STATE, State
 
@@ -63,7 +64,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     from pytest_dbmigrate.version import __version__
 
     changed = config.stash[STATE].settings.changed()
-    return ["dbmigrate: " + ", ".join([__version__, *changed])]
+    return ["dbmigrate: " + ", ".join([__version__, *changed]), *options.header(config)]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -120,7 +121,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """Act on what is kept instead of running tests, if that is asked for."""
     for action in ("stop", "status"):
-        if getattr(config.option, f"db_{action}", False):
+        if getattr(config.option, f"dbmigrate_{action}", False):
             from pytest_dbmigrate.plugin import actions
 
             return actions.act(action, config)

@@ -44,8 +44,8 @@ _TELLS = (
     "showfixtures",
     "show_fixtures_per_test",
     "cacheshow",
-    "db_status",
-    "db_stop",
+    "dbmigrate_status",
+    "dbmigrate_stop",
 )
 _INERT = (*_TELLS, "collectonly", "setupplan")
 

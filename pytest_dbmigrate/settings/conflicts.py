@@ -55,9 +55,10 @@ def _refuse_server(settings: Settings) -> None:
 
 def _refuse_suites(settings: Settings) -> None:
     if settings.suite and settings.suites_mode == "off":
+        suite, mode = settings.spelled("suite"), settings.spelled("suites_mode")
         raise _error(
-            f"--db-suite={settings.suite} selects a suite, and suites are off",
-            tried=(f"--db-suites=off, from the {settings.sources['suites_mode']}",),
+            f"{suite}={settings.suite} selects a suite, and suites are off",
+            tried=(f"{mode}=off, from the {settings.sources['suites_mode']}",),
             todo=("leave out one of the two",),
         )
     if settings.shared and "auto" in settings.suites:

@@ -137,7 +137,7 @@ def test_a_folder_in_which_no_socket_can_be_is_one_for_the_embedded_server(
     monkeypatch.setattr(instance, "MEMORY", folder / "none")  # as where there is no /dev/shm
     run = Run.start("conformance")
     try:
-        server = startup.server(replace(settings, pg_bin=str(found.folder)), run)
+        server = startup.server(settings.but(pg_bin=str(found.folder)), run)
         assert [path.name for path in folder.iterdir() if path.name.endswith(run.id)] != []
         assert shown(server, "unix_socket_directories") == {"unix_socket_directories": ""}
     finally:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_dbmigrate.settings.specs import SPECS
+from pytest_dbmigrate.settings.kinds import Flag
+from pytest_dbmigrate.settings.specs import every_spec
 from tests.plugin.projects import Project, output
 
 USES_A_DATABASE = """
@@ -92,12 +93,14 @@ def test_without_it_its_options_and_fixtures_are_unknown(
 def test_help_lists_every_option_and_ini_key(project: Project) -> None:
     said = output(project.run("--help"))
 
-    words = said.split()
-    assert {spec.ini for spec in SPECS if spec.has_ini} <= {word.strip(":") for word in words}
-    assert {spec.option for spec in SPECS if spec.has_option} <= {
-        word.partition("=")[0] for word in words
-    }
-    assert {"--no-db-" + spec.option[5:] for spec in SPECS if spec.kind == "flag"} <= set(words)
+    words = {word.partition("=")[0].strip(":,") for word in said.split()}
+    options = [spec for spec in every_spec() if spec.has_option]
+    flags = [spec for spec in every_spec() if isinstance(spec, Flag)]
+    assert {spec.ini for spec in every_spec() if spec.has_ini} <= words
+    assert {spec.option for spec in options} <= words
+    assert {spec.long_option for spec in options} <= words
+    assert {f"--no-{spec.option[2:]}" for spec in flags} <= words
+    assert {f"--no-{spec.long_option[2:]}" for spec in flags} <= words
 
 
 @pytest.mark.parametrize(

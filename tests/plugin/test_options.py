@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import socket
+import sys
 
 import pytest
 
-from pytest_dbmigrate.settings.specs import SPECS
+from pytest_dbmigrate.settings.specs import every_spec
 from tests.plugin.projects import ITEM_MODEL, Project, block, output, told
 
 SERVERS = "it is auto, docker, embedded or a postgresql:// URL"
-HELP = {spec.name: spec.help for spec in SPECS}
+HELP = {spec.name: spec.help for spec in every_spec()}
 UNIT_TEST = "def test_it(): pass"
 PARTS = "{url}, {host}, {port}, {user}, {password}, {database}"
 
@@ -153,7 +154,9 @@ def test_an_allowance_in_the_ini_file_can_be_taken_back(project: Project) -> Non
     )
 
 
-@pytest.mark.parametrize("option", ["--db-frseh", "--db-fresh=yes", "--db-serv=embedded"])
+@pytest.mark.parametrize(
+    "option", ["--db-frseh", "--db-fresh=yes", "--db-serv=embedded", "--dbmigrate-serv=embedded"]
+)
 def test_an_option_that_is_none_of_ours_is_pytests_to_refuse(project: Project, option: str) -> None:
     project.tests(UNIT_TEST)
 
@@ -189,7 +192,7 @@ def test_an_option_that_is_none_of_ours_is_pytests_to_refuse(project: Project, o
             "DBMIGRATE_SERVRE",
             "docker",
             unusable(
-                "DBMIGRATE_SERVRE is no environment variable of pytest-dbmigrate",
+                "pytest-dbmigrate has no environment variable DBMIGRATE_SERVRE",
                 "did you mean DBMIGRATE_SERVER?",
             ),
         ),
@@ -197,8 +200,8 @@ def test_an_option_that_is_none_of_ours_is_pytests_to_refuse(project: Project, o
             "DBMIGRATE_CONNECTION_STRING",
             "docker",
             unusable(
-                "DBMIGRATE_CONNECTION_STRING is no environment variable of pytest-dbmigrate",
-                "known are " + ", ".join(spec.environment for spec in SPECS),
+                "pytest-dbmigrate has no environment variable DBMIGRATE_CONNECTION_STRING",
+                "known are " + ", ".join(spec.environment for spec in every_spec()),
             ),
         ),
     ],
@@ -219,7 +222,7 @@ def test_the_variable_between_a_run_and_its_workers_is_not_for_users(
     project.tests(UNIT_TEST)
 
     assert refusal(project.run(server=""))[0] == (
-        "ERROR: dbmigrate: DBMIGRATE_RUN is no environment variable of pytest-dbmigrate"
+        "ERROR: dbmigrate: pytest-dbmigrate has no environment variable DBMIGRATE_RUN"
     )
 
 
@@ -243,7 +246,7 @@ def test_an_unknown_ini_key_of_ours_is_refused(
     project.tests(UNIT_TEST)
 
     assert refusal(project.run(server="")) == [
-        "ERROR: dbmigrate: dbmigrate_servr is no ini key of pytest-dbmigrate",
+        "ERROR: dbmigrate: pytest-dbmigrate has no ini key dbmigrate_servr",
         "  to do: did you mean dbmigrate_server?",
     ]
 
@@ -327,17 +330,11 @@ def test_the_header_shows_what_was_set_and_where(
             "pyproject.toml",
             '[tool.pytest.ini_options]\ndbmigrate_timeout = 7\ndbmigrate_env = ["A", "B={port}"]\n',
         ),
-        (
-            "pyproject.toml",
-            '[tool.pytest]\ndbmigrate_timeout = "7"\ndbmigrate_env = ["A", "B={port}"]\n',
-        ),
     ],
 )
 def test_settings_are_read_from_every_kind_of_ini_file(
     project: Project, file: str, text: str
 ) -> None:
-    if "[tool.pytest]" in text and pytest.version_tuple < (9,):
-        pytest.skip("pytest 9 reads this section")
     (project.path / "pytest.ini").unlink()
     project.write(file, text)
     project.tests(UNIT_TEST)
@@ -346,6 +343,72 @@ def test_settings_are_read_from_every_kind_of_ini_file(
 
     result.assert_outcomes(passed=1)
     assert told(result) == ["0.1.0, server=embedded (option), timeout=7.0 (ini), env=A,B (ini)"]
+
+
+@pytest.mark.parametrize(
+    ("file", "table"), [("pyproject.toml", "tool.pytest"), ("pytest.toml", "pytest")]
+)
+@pytest.mark.parametrize("timeout", ["7", "7.0", '"7"'])
+def test_pytests_native_table_has_flags_numbers_and_lists_as_toml_has_them(
+    project: Project, file: str, table: str, timeout: str
+) -> None:
+    (project.path / "pytest.ini").unlink()
+    project.write(
+        file,
+        f"[{table}]\ndbmigrate_timeout = {timeout}\ndbmigrate_allow_remote = true\n"
+        'dbmigrate_x = ["tenant=one", "two"]\n',
+    )
+    project.tests(UNIT_TEST)
+
+    result = project.run(server="")
+
+    result.assert_outcomes(passed=1)
+    settings = ", allow_remote=True (ini), x=tenant=one,two (ini), timeout=7.0 (ini)"
+    has_table = pytest.version_tuple >= (9,)  # older ones do not look at it
+    assert told(result) == ["0.1.0" + (settings if has_table else "")]
+
+
+@pytest.mark.parametrize(
+    ("line", "why", "setting"),
+    [
+        ("dbmigrate_resume = 1.5", "dbmigrate_resume=1.5 {}: it is true or false", "resume"),
+        (
+            "dbmigrate_timeout = true",
+            "dbmigrate_timeout=true {}: it is a number of seconds above zero",
+            "timeout",
+        ),
+        (
+            "dbmigrate_timeout = -3",
+            "dbmigrate_timeout=-3 {}: it is a number of seconds above zero",
+            "timeout",
+        ),
+        ("dbmigrate_image = 18", "dbmigrate_image=18 {}: it is a string", "image"),
+        ("dbmigrate_check = false", "dbmigrate_check=false {}: it is a string", "check"),
+        (
+            "dbmigrate_env = 7",
+            "dbmigrate_env {}: it is a list of strings, or a string with a line for each",
+            "env",
+        ),
+        (
+            'dbmigrate_target = ["head", 7]',
+            "dbmigrate_target {}: it is a list of strings, or a string with a line for each",
+            "target",
+        ),
+    ],
+)
+def test_another_type_of_toml_is_refused(
+    project: Project, line: str, why: str, setting: str
+) -> None:
+    (project.path / "pytest.ini").unlink()
+    project.write("pyproject.toml", f"[tool.pytest]\n{line}\n")
+    project.tests(UNIT_TEST)
+
+    result = project.run(server="")
+
+    if pytest.version_tuple < (9,):  # which do not look at this table
+        result.assert_outcomes(passed=1)
+    else:
+        assert refusal(result) == unusable(why.format("cannot be used"), HELP[setting])
 
 
 @pytest.mark.parametrize(
@@ -474,3 +537,151 @@ def test_a_server_that_does_not_answer_is_waited_for_as_long_as_was_said(
     assert said[2].startswith("         connection failed: ")
     assert said[2].endswith("Connection refused")
     assert said[-1] == "  to do: check the address, the role and its password in --db-server"
+
+
+CONFTEST_WITH_OPTIONS = """
+def pytest_addoption(parser):
+    parser.addoption("--db-server", default="none")
+    parser.getgroup("shop").addoption("--db-fresh", action="store_true")
+"""
+PLUGIN_WITH_OPTIONS = """
+def pytest_addoption(parser):
+    parser.addoption("--db-image")
+"""
+SHOW_OPTIONS = """
+def test_it(request):
+    option = request.config.option
+    print("theirs:", option.db_server, option.db_fresh)
+    print("ours:", option.dbmigrate_server, option.dbmigrate_fresh, option.dbmigrate_timeout)
+"""
+
+
+def shown(result: pytest.RunResult) -> list[str]:
+    """Return what the tests have printed of the options."""
+    return [line for line in result.outlines if line.startswith(("theirs:", "ours:"))]
+
+
+@pytest.mark.parametrize("workers", [[], ["-n2"]])
+def test_a_conftest_file_may_have_options_of_the_same_names(
+    project: Project, workers: list[str]
+) -> None:
+    project.write("conftest.py", CONFTEST_WITH_OPTIONS)
+    project.tests(SHOW_OPTIONS)
+
+    options = ["--db-server", "staging", "--db-fresh", "--db-timeout=7", "-rP"]
+    result = project.run(
+        *options, "--dbmigrate-server=embedded", *workers, server="", plugins=["xdist.plugin"]
+    )
+
+    result.assert_outcomes(passed=1)
+    assert shown(result) == ["theirs: staging True", "ours: embedded None 7"]
+    assert told(result) == [
+        "0.1.0, server=embedded (option), timeout=7.0 (option)",
+        (
+            "another plugin or a conftest file has --db-server, --db-fresh: "
+            "use --dbmigrate-server, --dbmigrate-fresh"
+        ),
+    ]
+
+
+def test_the_option_of_a_conftest_file_is_not_taken_for_ours(project: Project) -> None:
+    project.write("conftest.py", CONFTEST_WITH_OPTIONS)
+    project.ini("addopts = --db-server=staging")
+    project.tests(SHOW_OPTIONS)
+
+    result = project.run("-rP", server="")
+
+    result.assert_outcomes(passed=1)
+    assert shown(result) == ["theirs: staging False", "ours: None None None"]
+
+
+def test_an_option_is_refused_where_it_cannot_be_known_whose_it_is(project: Project) -> None:
+    project.write("conftest.py", 'pytest_plugins = ["shop_options"]')
+    project.write("shop_options.py", CONFTEST_WITH_OPTIONS)
+    project.tests(UNIT_TEST)
+
+    result = project.run("--db-fresh", server="")
+
+    assert refusal(result) == [
+        (
+            "ERROR: dbmigrate: --db-fresh was read as an option of pytest-dbmigrate before a "
+            "conftest file or a plugin that it loads added its own"
+        ),
+        "  to do: say --dbmigrate-fresh for the one of pytest-dbmigrate,",
+        "         or add the other one in the text of the conftest.py file itself",
+    ]
+
+
+@pytest.mark.parametrize("plugins", [["shop_options", "dbmigrate"], ["dbmigrate", "shop_options"]])
+def test_another_plugin_may_have_an_option_of_the_same_name(
+    project: Project, plugins: list[str]
+) -> None:
+    project.write("shop_options.py", PLUGIN_WITH_OPTIONS)
+    project.tests(
+        """
+        def test_it(request):
+            option = request.config.option
+            assert (option.db_image, option.dbmigrate_image) == ("picture", "postgres:17")
+        """
+    )
+    loaded = [word for plugin in plugins for word in ("-p", plugin)]
+
+    result = project.pytester.run(
+        *(sys.executable, "-m", "pytest", *loaded),
+        *("--db-image", "picture", "--dbmigrate-image=postgres:17"),
+    )
+
+    result.assert_outcomes(passed=1)
+    assert told(result) == [
+        "0.1.0, image=postgres:17 (option)",
+        "another plugin or a conftest file has --db-image: use --dbmigrate-image",
+    ]
+
+
+@pytest.mark.parametrize("prefix", ["--db", "--dbmigrate"])
+def test_an_error_names_the_option_as_it_was_typed(project: Project, prefix: str) -> None:
+    project.ini(f"addopts = {prefix}-keep=sometimes")
+    project.tests(UNIT_TEST)
+
+    assert refusal(project.run(server="")) == unusable(
+        f"{prefix}-keep=sometimes cannot be used: it is one of never, failed, always", HELP["keep"]
+    )
+
+
+def test_an_option_without_its_value_is_named_in_both_spellings(project: Project) -> None:
+    project.tests(UNIT_TEST)
+
+    result = project.run("--dbmigrate-keep", server="")
+
+    result.stderr.fnmatch_lines(
+        ["*error: argument --db-keep/--dbmigrate-keep: expected one argument"]
+    )
+
+
+def test_an_option_in_a_file_of_arguments_is_read(project: Project) -> None:
+    project.write("arguments", "--db-timeout=7\n--no-dbmigrate-fresh\n")
+    project.tests(UNIT_TEST)
+
+    result = project.run("@arguments", server="")
+
+    result.assert_outcomes(passed=1)
+    assert told(result) == ["0.1.0, fresh=False (option), timeout=7.0 (option)"]
+
+
+@pytest.mark.parametrize("option", ["--db-suites=off", "--dbmigrate-suites=off"])
+def test_how_suites_run_is_an_option_in_both_spellings(project: Project, option: str) -> None:
+    project.tests(UNIT_TEST)
+
+    result = project.run(option, server="")
+
+    assert told(result) == ["0.1.0, suites_mode=off (option)"]
+
+
+@pytest.mark.parametrize("option", ["--db-status", "--dbmigrate-status"])
+def test_an_action_is_an_option_in_both_spellings(project: Project, option: str) -> None:
+    project.tests(UNIT_TEST)
+
+    result = project.run(option, server="")
+
+    assert result.ret == pytest.ExitCode.OK
+    assert "nothing is kept" in output(result)

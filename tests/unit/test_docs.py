@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from pytest_dbmigrate.plugin.options import ACTIONS
-from pytest_dbmigrate.settings.specs import SPECS
+from pytest_dbmigrate.settings.kinds import Flag
+from pytest_dbmigrate.settings.specs import every_spec
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -70,11 +71,11 @@ def test_every_page_of_the_guide_is_in_its_index() -> None:
 
 def spellings() -> set[str]:
     """Return every way to write a setting, and the options that are none."""
-    found = {name for spec in SPECS for name in (spec.ini, spec.environment)}
-    found -= {spec.ini for spec in SPECS if not spec.has_ini}
-    found |= {spec.option for spec in SPECS if spec.has_option}
+    found = {name for spec in every_spec() for name in (spec.ini, spec.environment)}
+    found -= {spec.ini for spec in every_spec() if not spec.has_ini}
+    found |= {spec.option for spec in every_spec() if spec.has_option}
     found |= {f"--db-{name}" for name in ACTIONS}
-    return found | {f"--no-{spec.option[2:]}" for spec in SPECS if spec.kind == "flag"}
+    return found | {f"--no-{spec.option[2:]}" for spec in every_spec() if isinstance(spec, Flag)}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -13,7 +13,7 @@ from tests.unit.resolving import REMOTE, refusal, resolved, with_url
 def test_a_suite_cannot_be_selected_where_suites_are_off(tmp_path: Path) -> None:
     assert refusal(tmp_path, option={"suite": "unit"}, ini={"dbmigrate_suites_mode": "off"}) == [
         "--db-suite=unit selects a suite, and suites are off",
-        "  tried: --db-suites=off, from the ini",
+        "  tried: dbmigrate_suites_mode=off, from the ini",
         "  to do: leave out one of the two",
     ]
 

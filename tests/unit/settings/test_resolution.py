@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pytest_dbmigrate.settings.kinds import (
+    Choice,
+    Entry,
+    File,
+    Flag,
+    Folder,
+    Lines,
+    PlacedLines,
+    Seconds,
+    Server,
+    Spec,
+    Text,
+)
 from pytest_dbmigrate.settings.resolution import resolve
-from pytest_dbmigrate.settings.specs import SPECS, Spec
-from pytest_dbmigrate.settings.values import Settings
+from pytest_dbmigrate.settings.specs import every_spec
 from tests.unit.resolving import URL, refusal, resolved, with_url
 
 NONSENSE = "--no such thing--"
-PATHS = ("FILE", "FOLDER")
 WORDS = ("one", "two", "three")
-MADE = {"FILE": Path.touch, "ENVIRONMENT": Path.touch, "FOLDER": Path.mkdir}
 SHAPES = {"attributes": "{0} = {0}", "suites": "{0}: tests/{0}", "within": "{0}:{0}"}
+TEXTS = {
+    Flag: ["true", "false"],
+    Seconds: ["1", "2.5", "3"],
+    Server: ["docker", "embedded", URL],
+    Lines: ["ONE", "TWO", "THREE"],
+    PlacedLines: ["ONE", "TWO", "THREE"],
+}
+SPECS = every_spec()
 
 with_default = pytest.mark.parametrize(
-    "spec", [spec for spec in SPECS if spec.default], ids=lambda spec: spec.name
+    "spec",
+    [spec for spec in SPECS if spec.default and not isinstance(spec, Flag)],
+    ids=lambda spec: spec.name,
 )
 without_default = pytest.mark.parametrize(
     "spec",
-    [spec for spec in SPECS if not spec.default and spec.kind == "text"],
+    [spec for spec in SPECS if isinstance(spec, Text) and not spec.default],
     ids=lambda spec: spec.name,
 )
 refusing_setting = pytest.mark.parametrize(  # whatever is in the other one may be SQL
@@ -36,23 +55,18 @@ every_ini_key = pytest.mark.parametrize(
 )
 
 
-def samples(spec: Spec, folder: Path) -> list[str]:
+def samples(spec: Spec[Any], folder: Path) -> list[str]:
     """Return usable values of a setting, all different."""
-    if spec.kind == "flag":
-        return ["true", "false"]
     if spec.name in SHAPES:
         return [SHAPES[spec.name].format(word) for word in WORDS]
     if spec.name == "env_file":
         return [f"{word.upper()}={_made(folder / word, with_url)}" for word in WORDS]
-    if spec.kind == "lines" and spec.name != "alembic":
-        return [word.upper() for word in WORDS]
-    if spec.metavar in MADE:
-        return [_made(folder / word, MADE[spec.metavar]) for word in WORDS]
-    if spec.metavar == "SECONDS":
-        return ["1", "2.5", "3"]
-    if "|" in spec.metavar:
-        return [word if word.islower() else URL for word in spec.metavar.split("|")]
-    return list(WORDS)
+    if isinstance(spec, File | Folder) or spec.name == "alembic":
+        make = Path.mkdir if isinstance(spec, Folder) else Path.touch
+        return [_made(folder / word, make) for word in WORDS]
+    if isinstance(spec, Choice):
+        return list(spec.words)
+    return TEXTS.get(type(spec), list(WORDS))
 
 
 def _made(path: Path, make: Any) -> str:
@@ -60,7 +74,7 @@ def _made(path: Path, make: Any) -> str:
     return str(path)
 
 
-def beside(spec: Spec, folder: Path) -> dict[str, str]:
+def beside(spec: Spec[Any], folder: Path) -> dict[str, str]:
     """Return the options that a setting cannot do without."""
     beside = {
         "compose_service": ("compose_file", "compose.yaml"),
@@ -73,13 +87,15 @@ def beside(spec: Spec, folder: Path) -> dict[str, str]:
 
 
 @every_setting
-def test_a_setting_is_the_default_where_nobody_says_otherwise(spec: Spec, tmp_path: Path) -> None:
+def test_a_setting_is_the_default_where_nobody_says_otherwise(
+    spec: Spec[Any], tmp_path: Path
+) -> None:
     settings = resolved(tmp_path)
     assert (getattr(settings, spec.name), settings.sources[spec.name]) == (spec.default, "default")
 
 
 @every_ini_key
-def test_the_ini_goes_before_the_default(spec: Spec, tmp_path: Path) -> None:
+def test_the_ini_goes_before_the_default(spec: Spec[Any], tmp_path: Path) -> None:
     value = samples(spec, tmp_path)[-1]
     settings = resolved(tmp_path, beside(spec, tmp_path), ini={spec.ini: value})
     assert (str(getattr(settings, spec.name)), settings.sources[spec.name]) == (
@@ -89,7 +105,7 @@ def test_the_ini_goes_before_the_default(spec: Spec, tmp_path: Path) -> None:
 
 
 @every_setting
-def test_the_environment_goes_before_the_ini(spec: Spec, tmp_path: Path) -> None:
+def test_the_environment_goes_before_the_ini(spec: Spec[Any], tmp_path: Path) -> None:
     first, second, *_ = samples(spec, tmp_path)
     ini = {spec.ini: second} if spec.has_ini else {}
     settings = resolved(tmp_path, beside(spec, tmp_path), {spec.environment: first}, ini)
@@ -100,7 +116,9 @@ def test_the_environment_goes_before_the_ini(spec: Spec, tmp_path: Path) -> None
 
 
 @every_setting
-def test_the_option_goes_before_the_environment_and_the_ini(spec: Spec, tmp_path: Path) -> None:
+def test_the_option_goes_before_the_environment_and_the_ini(
+    spec: Spec[Any], tmp_path: Path
+) -> None:
     first, second, *rest = samples(spec, tmp_path)
     settings = resolved(
         tmp_path,
@@ -114,23 +132,19 @@ def test_the_option_goes_before_the_environment_and_the_ini(spec: Spec, tmp_path
     )
 
 
-def parsed(spec: Spec, value: str) -> Any:
-    if spec.place is not None:
-        return (value,)
-    if spec.name == "env_file":
-        return (spec.parse(value).located(Path.cwd()),)  # the sample's paths are absolute
-    return (spec.parse(value),) if spec.kind == "lines" else spec.parse(value)
+def parsed(spec: Spec[Any], value: str) -> Any:
+    return spec.read(Entry("option", spec.option, value, (Path.cwd(),)))  # paths are absolute
 
 
 @refusing_setting
-def test_nonsense_in_an_option_is_refused(spec: Spec, tmp_path: Path) -> None:
+def test_nonsense_in_an_option_is_refused(spec: Spec[Any], tmp_path: Path) -> None:
     first, *rest = refusal(tmp_path, option={spec.name: NONSENSE})
     assert first.startswith(f"{spec.option}{_nonsense(spec, tmp_path)} cannot be used: ")
     assert rest == [f"  to do: {_wanted(spec)}"]
 
 
 @refusing_setting
-def test_nonsense_in_the_environment_is_refused(spec: Spec, tmp_path: Path) -> None:
+def test_nonsense_in_the_environment_is_refused(spec: Spec[Any], tmp_path: Path) -> None:
     first, *rest = refusal(tmp_path, environ={spec.environment: NONSENSE})
     assert first.startswith(f"{spec.environment}{_nonsense(spec, tmp_path)} cannot be used: ")
     assert rest == [f"  to do: {_wanted(spec)}"]
@@ -141,42 +155,45 @@ def test_nonsense_in_the_environment_is_refused(spec: Spec, tmp_path: Path) -> N
     [spec for spec in SPECS if spec.has_ini and spec.name != "before"],
     ids=lambda spec: spec.name,
 )
-def test_nonsense_in_the_ini_is_refused(spec: Spec, tmp_path: Path) -> None:
-    said = [NONSENSE] if spec.kind == "lines" else NONSENSE
+def test_nonsense_in_the_ini_is_refused(spec: Spec[Any], tmp_path: Path) -> None:
+    said = [NONSENSE] if isinstance(spec, PlacedLines) else NONSENSE
     first, *rest = refusal(tmp_path, ini={spec.ini: said})
     assert first.startswith(f"{spec.ini}{_nonsense(spec, tmp_path)} cannot be used: ")
     assert rest == [f"  to do: {_wanted(spec)}"]
 
 
-def _wanted(spec: Spec) -> str:
+def _wanted(spec: Spec[Any]) -> str:
     write = "write it with the differences there are: run once with --db-accept-drift"
-    return spec.help if spec.must_exist else write
+    return write if isinstance(spec, File) and not spec.must_exist else spec.help
 
 
-def _nonsense(spec: Spec, root: Path) -> str:
-    if spec.kind == "lines":
-        return ""
-    return f"={root / NONSENSE if spec.metavar in PATHS else NONSENSE}"
+def _nonsense(spec: Spec[Any], root: Path) -> str:
+    match spec:
+        case PlacedLines():
+            return ""
+        case File() | Folder():
+            return f"={root / NONSENSE}"
+    return f"={NONSENSE}"
 
 
 @without_default
-def test_an_empty_option_overrides_the_ini(spec: Spec, tmp_path: Path) -> None:
+def test_an_empty_option_overrides_the_ini(spec: Spec[Any], tmp_path: Path) -> None:
     said = {spec.ini: samples(spec, tmp_path)[0]}
     settings = resolved(tmp_path, {**beside(spec, tmp_path), spec.name: ""}, ini=said)
     assert (getattr(settings, spec.name), settings.sources[spec.name]) == ("", "option")
 
 
 @without_default
-def test_an_empty_environment_variable_overrides_the_ini(spec: Spec, tmp_path: Path) -> None:
+def test_an_empty_environment_variable_overrides_the_ini(spec: Spec[Any], tmp_path: Path) -> None:
     said = {spec.ini: samples(spec, tmp_path)[0]}
     settings = resolved(tmp_path, beside(spec, tmp_path), {spec.environment: ""}, said)
     assert (getattr(settings, spec.name), settings.sources[spec.name]) == ("", "environment")
 
 
 @with_default
-def test_a_setting_that_needs_a_value_refuses_an_empty_one(spec: Spec, tmp_path: Path) -> None:
+def test_a_setting_that_needs_a_value_refuses_an_empty_one(spec: Spec[Any], tmp_path: Path) -> None:
     first, *_ = refusal(tmp_path, option={spec.name: ""})
-    shown = spec.option if spec.kind == "lines" else f"{spec.option}="
+    shown = spec.option if isinstance(spec, PlacedLines) else f"{spec.option}="
     assert first.startswith(f"{shown} cannot be used: ")
 
 
@@ -188,10 +205,12 @@ def test_an_empty_environment_variable_empties_the_list_in_the_ini(tmp_path: Pat
 
 
 @every_setting
-def test_a_setting_has_the_same_name_everywhere(spec: Spec) -> None:
-    assert spec.name in {field.name for field in fields(Settings)}
-    assert (spec.option, spec.ini, spec.environment) == (
-        spec.spelled or "--db-" + spec.name.replace("_", "-"),
+def test_a_setting_has_the_same_name_everywhere(spec: Spec[Any]) -> None:
+    name = {"suites_mode": "suites"}.get(spec.name, spec.name)
+    assert (spec.option, spec.long_option, spec.dest, spec.ini, spec.environment) == (
+        "--db-" + name.replace("_", "-"),
+        "--dbmigrate-" + name.replace("_", "-"),
+        "dbmigrate_" + name,
         "dbmigrate_" + spec.name,
         "DBMIGRATE_" + spec.name.upper(),
     )
@@ -214,26 +233,26 @@ def test_a_refused_url_is_named_without_its_password(tmp_path: Path) -> None:
 
 def test_an_unknown_environment_variable_is_refused_with_a_suggestion(tmp_path: Path) -> None:
     assert refusal(tmp_path, environ={"DBMIGRATE_SEVRER": "docker"}) == [
-        "DBMIGRATE_SEVRER is no environment variable of pytest-dbmigrate",
+        "pytest-dbmigrate has no environment variable DBMIGRATE_SEVRER",
         "  to do: did you mean DBMIGRATE_SERVER?",
     ]
 
 
 def test_an_unknown_ini_key_is_refused_with_a_suggestion(tmp_path: Path) -> None:
     assert refusal(tmp_path, ini={"dbmigrate_compose_flie": "compose.yaml"}) == [
-        "dbmigrate_compose_flie is no ini key of pytest-dbmigrate",
+        "pytest-dbmigrate has no ini key dbmigrate_compose_flie",
         "  to do: did you mean dbmigrate_compose_file?",
     ]
 
 
 def test_an_unknown_name_that_resembles_none_is_refused_with_all_there_are(tmp_path: Path) -> None:
     assert refusal(tmp_path, environ={"DBMIGRATE_ZZZZZZZZZZZZZZZZZZ": "1"}) == [
-        "DBMIGRATE_ZZZZZZZZZZZZZZZZZZ is no environment variable of pytest-dbmigrate",
+        "pytest-dbmigrate has no environment variable DBMIGRATE_ZZZZZZZZZZZZZZZZZZ",
         f"  to do: known are {', '.join(spec.environment for spec in SPECS)}",
     ]
 
 
-def test_names_of_others_are_none_of_our_business(tmp_path: Path) -> None:
+def test_unrelated_names_are_ignored(tmp_path: Path) -> None:
     settings = resolved(tmp_path, environ={"DATABASE_URL": "x"}, ini={"markers": "x"})
     assert settings.changed() == []
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pytest_dbmigrate.addresses.dsn import Dsn, Secret
 from pytest_dbmigrate.addresses.env_variable import EnvVariable
 from pytest_dbmigrate.settings.resolution import resolve
-from pytest_dbmigrate.settings.specs import SPECS
+from pytest_dbmigrate.settings.specs import every_spec
 from tests.unit.resolving import refusal, resolved, with_url
 
 PARTS = "{url}, {host}, {port}, {user}, {password}, {database}"
@@ -43,7 +43,7 @@ PARTS = "{url}, {host}, {port}, {user}, {password}, {database}"
 def test_a_refusal_says_what_the_setting_can_be(
     name: str, value: str, said: str, tmp_path: Path
 ) -> None:
-    spec = next(spec for spec in SPECS if spec.name == name)
+    spec = next(spec for spec in every_spec() if spec.name == name)
     assert refusal(tmp_path, option={name: value}) == [
         f"{spec.option}={value} cannot be used: {said}",
         f"  to do: {spec.help}",
@@ -79,7 +79,7 @@ def test_a_line_that_defines_no_suite_is_named(line: str, tmp_path: Path) -> Non
 def test_a_line_that_cannot_be_used_is_refused(
     name: str, line: str, said: str, tmp_path: Path
 ) -> None:
-    spec = next(spec for spec in SPECS if spec.name == name)
+    spec = next(spec for spec in every_spec() if spec.name == name)
     assert refusal(tmp_path, ini={spec.ini: [line]}) == [
         f"{spec.ini} cannot be used: {said}",
         f"  to do: {spec.help}",
