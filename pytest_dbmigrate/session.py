@@ -25,6 +25,7 @@ from pytest_dbmigrate.runs.notes import (
 )
 from pytest_dbmigrate.runs.run import Run
 from pytest_dbmigrate.servers import startup
+from pytest_dbmigrate.servers.address import Address
 from pytest_dbmigrate.servers.kept.record import Kept, key
 from pytest_dbmigrate.servers.server import Server
 from pytest_dbmigrate.settings.values import Settings
@@ -67,7 +68,7 @@ class Session:
         self._folders = folders
         self._access: _DatabaseAccess | None = None
         self._failure: DbmigrateError | None = None
-        self._address: startup.Address | None = None
+        self._address: Address | None = None
         self._server: Server | None = None
         self._shared: MigratedDatabase | None = None
         self._factory: MigratedDatabaseFactory | None = None

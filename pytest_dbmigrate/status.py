@@ -18,6 +18,7 @@ from pytest_dbmigrate.migrations.events import Entry
 from pytest_dbmigrate.migrations.revision_states import State
 from pytest_dbmigrate.migrations.steps import BEFORE, label
 from pytest_dbmigrate.runs import folders
+from pytest_dbmigrate.servers import kinds
 from pytest_dbmigrate.servers.kept import removal, reuse
 from pytest_dbmigrate.servers.kept.record import Kept
 from pytest_dbmigrate.servers.server import Server
@@ -94,7 +95,8 @@ def stop(kept: Kept) -> str:
             )
         kept.forget()
     folders.end_kept(record.project)
-    what = "our databases on the server" if record.kind == "url" else f"the {record.kind} server"
+    is_ours = kinds.of(record.kind).is_ours
+    what = f"the {record.kind} server" if is_ours else "our databases on the server"
     return f"ended and removed: {what}"
 
 

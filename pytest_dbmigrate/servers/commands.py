@@ -1,4 +1,4 @@
-"""Other programs' commands, run to their end with nobody to ask."""
+"""Commands of other programs, run to their end without a terminal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 
 
 def run(command: list[str], seconds: float | None = None) -> subprocess.CompletedProcess[str]:
-    """Return how a command ended, and what it said.
+    """Return how a command ended, and what it printed.
 
     Raises `subprocess.TimeoutExpired` if it takes more than so many seconds, and `OSError`
     if it cannot be started.

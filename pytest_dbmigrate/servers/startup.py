@@ -1,40 +1,22 @@
-"""The one server of a run: its address settled, its start, by whichever process is first."""
+"""Startup of a run's server: its address, then its start, by whichever process is first."""
 
 from __future__ import annotations
 
-import contextlib
-import socket
 import time
-from dataclasses import dataclass
 
-from pytest_dbmigrate.addresses.dsn import Dsn
 from pytest_dbmigrate.errors import DbmigrateError, as_record, from_record
-from pytest_dbmigrate.runs import guardian
 from pytest_dbmigrate.runs.notes import ChoosingServer, ServerReady, StartingServer
 from pytest_dbmigrate.runs.run import Run
-from pytest_dbmigrate.servers import cleanup, given
-from pytest_dbmigrate.servers.choice import Choice, choose
-from pytest_dbmigrate.servers.docker import container
-from pytest_dbmigrate.servers.embedded import instance, programs
+from pytest_dbmigrate.servers import kinds
+from pytest_dbmigrate.servers.address import ADDRESS, Address
+from pytest_dbmigrate.servers.choice import choose
 from pytest_dbmigrate.servers.kept import removal, reuse
+from pytest_dbmigrate.servers.kind import ServerKind
 from pytest_dbmigrate.servers.server import Server
 from pytest_dbmigrate.settings.values import Settings
 
 SERVER = "server.json"
 REPLACED = "replaced.json"  # why the kept server is a new one
-
-
-@dataclass(frozen=True)
-class Address:
-    """What is known of a server before it is started.
-
-    `holder` keeps the port of an embedded server ours until the server has it.
-    """
-
-    dsn: Dsn
-    kind: str
-    reason: str
-    holder: socket.socket | None = None
 
 
 def settle(settings: Settings, run: Run) -> Address:
@@ -48,13 +30,9 @@ def settle(settings: Settings, run: Run) -> Address:
         if known is not None:
             return known
         if settings.resume:
-            server = _resume(settings, run)
-            return Address(server.dsn, server.kind, server.reason)
-        choice = _choose(settings, run)
-        if choice.kind == "docker":
-            server = _start(settings, run, choice, None)
-            return Address(server.dsn, server.kind, server.reason)
-        return _settle(settings, run, choice)
+            return Address.of(_resume(settings, run))
+        kind = _choose(settings, run)
+        return _settle(run, kind) or Address.of(_start(run, kind, None))
 
 
 def server(settings: Settings, run: Run) -> Server:
@@ -72,8 +50,10 @@ def server(settings: Settings, run: Run) -> Server:
             if settings.resume:
                 return _resume(settings, run)
             address = _known_address(run)
-            choice = Choice(address.kind, address.reason) if address else _choose(settings, run)  # type: ignore[arg-type]
-            return _start(settings, run, choice, address)
+            if address:
+                return _start(run, kinds.of(address.kind)(settings, address.reason), address)
+            kind = _choose(settings, run)
+            return _start(run, kind, _settle(run, kind))
         except DbmigrateError as error:
             run.write(SERVER, {"error": as_record(error)})
             raise
@@ -90,13 +70,13 @@ def renewed(settings: Settings, run: Run, why: str, known: str) -> Server:
             server = reuse.renewed(settings, run)
             run.forget(known)
             run.write(REPLACED, why)
-            return _told(run, server, 0.0)
+            return _publish(run, server, 0.0)
         return Server.from_record(run.read(SERVER))
 
 
-def _choose(settings: Settings, run: Run) -> Choice:
+def _choose(settings: Settings, run: Run) -> ServerKind:
     if settings.fresh:
-        removal.forgotten(settings, run)
+        removal.discard_of(settings, run)
     run.journal.write(ChoosingServer())
     return choose(settings)
 
@@ -105,31 +85,21 @@ def _known_address(run: Run) -> Address | None:
     record = run.read(SERVER)
     if record is not None and "error" in record:
         raise from_record(record["error"])
-    record = record or run.read(cleanup.ADDRESS)
-    return record and Address(Dsn.from_record(record["dsn"]), record["kind"], record["reason"])
+    record = record or run.read(ADDRESS)
+    return Address.from_record(record) if record else None
 
 
-def _settle(settings: Settings, run: Run, choice: Choice) -> Address:
-    if choice.kind == "url":
-        assert settings.server.address is not None
-        address = Address(settings.server.address, "url", choice.reason)
-    else:
-        dsn, holder = instance.reserve()
-        address = Address(dsn, "embedded", choice.reason, holder)
-    cleanup.write_address(run.folder, address.dsn, choice.kind, choice.reason)
+def _settle(run: Run, kind: ServerKind) -> Address | None:
+    address = kind.settle()
+    if address is not None:
+        address.write(run.folder)
     return address
 
 
-def _start(settings: Settings, run: Run, choice: Choice, address: Address | None) -> Server:
-    run.journal.write(StartingServer(choice.kind))
+def _start(run: Run, kind: ServerKind, address: Address | None) -> Server:
+    run.journal.write(StartingServer(kind.name))
     began = time.monotonic()
-    if choice.kind == "docker":
-        started = _start_docker(settings, run, choice)
-    else:
-        address = address or _settle(settings, run, choice)
-        start = _start_url if choice.kind == "url" else _start_embedded
-        started = start(settings, run, address)
-    return _told(run, started, time.monotonic() - began)
+    return _publish(run, kind.start(run, address), time.monotonic() - began)
 
 
 def _resume(settings: Settings, run: Run) -> Server:
@@ -137,45 +107,11 @@ def _resume(settings: Settings, run: Run) -> Server:
     began = time.monotonic()
     started, replaced = reuse.server(settings, run)
     run.write(REPLACED, replaced)
-    return _told(run, started, time.monotonic() - began)
+    return _publish(run, started, time.monotonic() - began)
 
 
-def _told(run: Run, started: Server, seconds: float) -> Server:
+def _publish(run: Run, started: Server, seconds: float) -> Server:
+    """Let the run's other processes find the server, and its user read of it."""
     run.write(SERVER, started.as_record())
     run.journal.write(ServerReady(str(started), started.reason, seconds))
     return started
-
-
-def _start_docker(settings: Settings, run: Run, choice: Choice) -> Server:
-    assert choice.engine is not None
-    assert choice.service is not None
-    file = run.folder / "compose.json"
-    with run.start_guardian(container.work(file, run.id)):
-        return container.start(
-            choice.service, choice.engine, file, run.id, settings.timeout, choice.reason
-        )
-
-
-def _start_url(settings: Settings, run: Run, address: Address) -> Server:
-    started = given.connect(address.dsn, settings.timeout)
-    with run.start_guardian(guardian.Work(commands=[cleanup.command(run.folder, run.id)])):
-        return started
-
-
-def _start_embedded(settings: Settings, run: Run, address: Address) -> Server:
-    folder = instance.place_for(run.id)
-    with (
-        address.holder or contextlib.nullcontext(),
-        run.start_guardian(guardian.Work(folders=[str(folder)])) as start,
-    ):
-        found = programs.find(settings.pg_bin)
-        place = instance.prepare(found, folder)
-        instance.initialize(place, address.dsn)
-        start(instance.process(place, address.dsn))
-        ended = run.folder / guardian.ENDED
-        return instance.ready(
-            place.log,
-            Server("embedded", address.dsn, reason=address.reason),
-            settings.timeout,
-            is_alive=lambda: not ended.exists(),
-        )

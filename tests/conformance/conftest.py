@@ -30,7 +30,8 @@ from pytest_dbmigrate.runs.run import Run
 from pytest_dbmigrate.servers import startup
 from pytest_dbmigrate.servers.embedded import programs
 from pytest_dbmigrate.servers.embedded.account import account
-from pytest_dbmigrate.servers.server import Server, as_arguments
+from pytest_dbmigrate.servers.options import as_arguments
+from pytest_dbmigrate.servers.server import Server
 from pytest_dbmigrate.settings.resolution import resolve
 from pytest_dbmigrate.settings.values import Settings
 from tests.conformance.kinds import (

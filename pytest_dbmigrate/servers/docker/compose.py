@@ -1,4 +1,4 @@
-"""The compose file of a run: our own service, or the project's one made throw-away.
+"""Compose file of a run: our own service, or the project's one made throw-away.
 
 A project's file is taken as Docker Compose itself resolves it, so that its
 interpolation, `extends` and `env_file` keep their meaning. Of the result only the one
@@ -9,13 +9,13 @@ of ours, and durability off. JSON is YAML, so no YAML library is needed.
 from __future__ import annotations
 
 import json
-import subprocess
 from dataclasses import dataclass
 from typing import Any
 
 from pytest_dbmigrate.addresses.dsn import Dsn
 from pytest_dbmigrate.errors import ServerError
-from pytest_dbmigrate.servers.server import KEPT, THROW_AWAY, as_arguments
+from pytest_dbmigrate.servers import commands
+from pytest_dbmigrate.servers.options import KEPT, THROW_AWAY, as_arguments
 
 PORT = 5432
 _SERVICE = "postgres"
@@ -103,13 +103,7 @@ def render(
 
 
 def _resolved(file: str) -> dict[str, Any]:
-    done = subprocess.run(
-        ["docker", "compose", "-f", file, "config", "--format", "json"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = commands.run(["docker", "compose", "-f", file, "config", "--format", "json"])
     if done.returncode:
         raise ServerError(
             f"Docker Compose cannot read {file}",

@@ -1,4 +1,4 @@
-"""The Docker engine: whether one answers, where it is, and whether it has an image."""
+"""Docker engine: whether one answers, and where its ports are reached."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from pytest_dbmigrate.errors import ServerError
 from pytest_dbmigrate.servers import commands
 
 ANSWER_SECONDS = 1.0
-_PULL_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,9 @@ def find(seconds: float = ANSWER_SECONDS) -> Engine:
         ) from None
     if said.returncode:
         raise ServerError(
-            "no Docker engine answered", tried=(_where(), *_last_line(said.stderr)), todo=_advice()
+            "no Docker engine answered",
+            tried=(_where(), *said.stderr.strip().splitlines()[-1:]),
+            todo=_advice(),
         )
     if commands.run(["docker", "compose", "version"], 10).returncode:
         raise ServerError(
@@ -54,25 +55,6 @@ def find(seconds: float = ANSWER_SECONDS) -> Engine:
             todo=("install Docker Compose v2, or use --db-server=embedded",),
         )
     return Engine(_reached_at(_endpoint()), said.stdout.strip())
-
-
-def need_image(image: str) -> None:
-    """Make sure that the engine has the image; raises `ServerError` if it cannot be pulled."""
-    if commands.run(["docker", "image", "inspect", image], 30).returncode == 0:
-        return
-    try:
-        pulled = commands.run(["docker", "pull", "--quiet", image], _PULL_SECONDS)
-    except subprocess.TimeoutExpired:
-        said: tuple[str, ...] = (f"no end after {_PULL_SECONDS:g} s",)
-    else:
-        if pulled.returncode == 0:
-            return
-        said = _last_line(pulled.stderr)
-    raise ServerError(
-        f"the Docker engine does not have image {image}, and cannot pull it",
-        tried=(f"docker pull {image}", *said),
-        todo=("name another one with --db-image, or use --db-server=embedded",),
-    )
 
 
 def _endpoint() -> str:
@@ -101,7 +83,3 @@ def _where() -> str:
 
 def _advice() -> tuple[str, ...]:
     return ("start Docker, or use --db-server=embedded or a postgresql:// URL",)
-
-
-def _last_line(text: str) -> tuple[str, ...]:
-    return tuple(text.strip().splitlines()[-1:])

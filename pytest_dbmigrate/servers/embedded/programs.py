@@ -1,4 +1,4 @@
-"""Postgres programs on this machine: where they are, and whether they can be run."""
+"""Postgres programs on this machine: which there are, and whether an account can run them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from pytest_dbmigrate.errors import ServerError
 from pytest_dbmigrate.servers import commands
@@ -185,10 +185,18 @@ def _version(folder: Path) -> int:
     return int(match[1]) if match else 0
 
 
-def identity(folder: Path) -> list[Any]:
-    """Return what tells these programs from those that an upgrade puts in their place."""
-    try:
-        info = (folder / "postgres").stat()
-    except OSError:
-        return [str(folder)]
-    return [str(folder), info.st_size, info.st_mtime_ns]
+class Identity(NamedTuple):
+    """What tells programs from those that an upgrade puts in their place; zeros for none."""
+
+    folder: str
+    size: int = 0
+    modified_ns: int = 0
+
+    @classmethod
+    def of(cls, folder: str | Path) -> Identity:
+        """Return the identity of the programs in a folder."""
+        try:
+            info = Path(folder, "postgres").stat()
+        except OSError:
+            return cls(str(folder))
+        return cls(str(folder), info.st_size, info.st_mtime_ns)

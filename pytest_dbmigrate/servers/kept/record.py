@@ -1,7 +1,7 @@
-"""What is kept of a project between runs on this machine: a private folder in the cache.
+"""Kept server: its record, in the project's private folder in the cache.
 
-It holds what is known of the kept server, and who uses it now. The data of an embedded
-server lies in it too, where the server's account can reach it.
+The folder also tells which runs use the server now, and has the data of an embedded one where there
+is no room in memory.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from pytest_dbmigrate import file_locks
 from pytest_dbmigrate.addresses.dsn import Dsn
 from pytest_dbmigrate.errors import ServerError
 from pytest_dbmigrate.runs.files import write_private
 from pytest_dbmigrate.runs.folders import is_alive
+from pytest_dbmigrate.runs.server_process import ServerProcess
 from pytest_dbmigrate.servers import commands
-from pytest_dbmigrate.servers.server import Kind
+from pytest_dbmigrate.servers.embedded.programs import Identity
 from pytest_dbmigrate.settings.values import Settings
 
 _NAME = "pytest-dbmigrate"
@@ -32,38 +33,89 @@ _ASKED = ("server", "image", "compose_file", "compose_service", "pg_bin")
 _RECORD, _LOCK, _USERS = "server.json", "lock", "users"
 
 
+class RecordData(TypedDict):
+    """A kept server's record as JSON data; a value that has none is null or empty."""
+
+    kind: str
+    dsn: dict[str, Any]
+    project: str
+    plugin: str
+    asked: dict[str, str]
+    boot: str
+    programs: list[Any]
+    folder: str
+    process: dict[str, Any] | None
+    down: list[str]
+    is_ready: bool
+
+
 @dataclass(frozen=True)
 class Record:
     """What is written down of a kept server.
 
-    `asked` is what the settings asked for and `programs` what an embedded one runs, to
-    notice when they change; `boot` is the machine's start during which it was started.
+    `plugin` is the version that made it. `asked` is what the settings asked for and `programs`
+    what an embedded one runs, to notice when they change; `boot` is the boot of the machine during
+    which it was started. `process` and `folder` are an embedded one's, `down` is the command that
+    removes any other.
     """
 
-    kind: Kind
-    dsn: dict[str, Any] = field(repr=False)
+    kind: str
+    dsn: Dsn
     project: str
     plugin: str
     asked: dict[str, str] = field(default_factory=dict)
     boot: str = ""
-    programs: list[Any] = field(default_factory=list)
+    programs: Identity | None = None
     folder: str = ""
-    process: dict[str, Any] | None = None
-    down: list[str] = field(default_factory=list)
+    process: ServerProcess | None = None
+    down: tuple[str, ...] = ()
     is_ready: bool = False
-
-    @property
-    def address(self) -> Dsn:
-        """Where the server is, or was."""
-        return Dsn.from_record(self.dsn)
 
     def ready(self, dsn: Dsn) -> Record:
         """Return the record of the server once it answers at this address."""
-        return replace(self, dsn=dsn.as_record(), is_ready=True)
+        return replace(self, dsn=dsn, is_ready=True)
+
+    def as_record(self) -> RecordData:
+        """Return the record as JSON data, the password in it."""
+        return RecordData(
+            kind=self.kind,
+            dsn=self.dsn.as_record(),
+            project=self.project,
+            plugin=self.plugin,
+            asked=self.asked,
+            boot=self.boot,
+            programs=list(self.programs or ()),
+            folder=self.folder,
+            process=vars(self.process) if self.process else None,
+            down=list(self.down),
+            is_ready=self.is_ready,
+        )
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Record:
+        """Return the record that `as_record` wrote, perhaps that of another version.
+
+        What is not known is left out. Raises `KeyError`, `TypeError` or `ValueError` if what every
+        version writes is missing.
+        """
+        process, programs = record.get("process"), record.get("programs")
+        return cls(
+            kind=record["kind"],
+            dsn=Dsn.from_record(record["dsn"]),
+            project=record["project"],
+            plugin=record["plugin"],
+            asked=record.get("asked", {}),
+            boot=record.get("boot", ""),
+            programs=Identity(*programs) if programs else None,
+            folder=record.get("folder", ""),
+            process=ServerProcess(**process) if process else None,
+            down=tuple(record.get("down", ())),
+            is_ready=record.get("is_ready", False),
+        )
 
 
-def asked(settings: Settings) -> dict[str, str]:
-    """Return the settings that a kept server rests on."""
+def requested(settings: Settings) -> dict[str, str]:
+    """Return the settings that a kept server was made for."""
     texts = {name: str(getattr(settings, name)) for name in _ASKED}
     return texts | {"server": settings.server.text}  # a password that has changed is noticed
 
@@ -118,16 +170,15 @@ class Kept:
 
     def read(self) -> Record | None:
         """Return what is known of the kept server, or None."""
-        known = {item.name for item in fields(Record)}  # another version may write others
         try:
             found = json.loads((self.folder / _RECORD).read_text(encoding="utf-8"))
-            return Record(**{name: value for name, value in found.items() if name in known})
-        except (OSError, ValueError, TypeError, AttributeError):  # none, or none of ours
+            return Record.from_record(found)
+        except (OSError, ValueError, TypeError, AttributeError, KeyError):  # none, or none of ours
             return None
 
     def write(self, record: Record) -> None:
         """Write down what is known of the kept server."""
-        write_private(self.folder / _RECORD, json.dumps(asdict(record)))
+        write_private(self.folder / _RECORD, json.dumps(record.as_record()))
 
     def empty(self) -> None:
         """Remove what is known of a server that is gone by now."""
@@ -208,7 +259,9 @@ def make_private(folder: Path) -> None:
 
 
 def boot() -> str:
-    """Return what tells one start of this machine from another."""
+    """Return what tells one boot of this machine from another."""
+    # Linux draws a random id at each boot. It is the same for all processes, in containers too,
+    # and no clock that is set changes it, as one would change a time.
     with contextlib.suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return commands.run(["sysctl", "-n", "kern.boottime"]).stdout.strip()  # macOS

@@ -1,36 +1,23 @@
-"""The end of a kept server: nobody uses it, and nothing of it stays."""
+"""Removal of a kept server: no run uses it, and nothing of it stays."""
 
 from __future__ import annotations
 
-import subprocess
-from pathlib import Path
-
 from pytest_dbmigrate import clock
 from pytest_dbmigrate.errors import ServerError
-from pytest_dbmigrate.runs import server_process
 from pytest_dbmigrate.runs.run import Run
-from pytest_dbmigrate.runs.server_process import ServerProcess
-from pytest_dbmigrate.servers import commands
+from pytest_dbmigrate.servers import kinds
 from pytest_dbmigrate.servers.kept.record import Kept, Record
 from pytest_dbmigrate.settings.values import Settings
 
-_COMMAND_SECONDS = 60.0
 _FAREWELL_SECONDS = 10.0
 
 
 def end(kept: Kept, record: Record) -> str:
     """End and remove a kept server, or only our databases where it is somebody else's.
 
-    Return what the command that removes it said if it failed. To be called by the one
-    process that `kept.only_one` lets in.
+    Return what was said if that failed. Only the process that `kept.only_one` lets in may call it.
     """
-    if record.process is not None:
-        process = ServerProcess(**record.process)
-        process.end()
-        server_process.end_strays(process.folder)
-    said = _run(record.down) if record.down else ""
-    if record.folder:
-        server_process.remove_server_folder(Path(record.folder))
+    said = kinds.of(record.kind).end(record)
     if not said:
         kept.empty()
     return said
@@ -47,15 +34,18 @@ def discard(kept: Kept, record: Record, run: Run) -> None:
 
 
 def users(kept: Kept, besides: str = "") -> list[str]:
-    """Return the living runs that use a server; one that was killed may be cleaned up after."""
+    """Return the living runs that use a server, after a wait for those that are just ending.
+
+    A run that was killed uses it until its guardian has cleaned up.
+    """
     deadline = clock.now() + _FAREWELL_SECONDS
     while (found := kept.users(besides)) and clock.now() < deadline:
         clock.sleep(0.02)
     return found
 
 
-def forgotten(settings: Settings, run: Run) -> None:
-    """Discard what is kept of the project, for a run that keeps nothing itself."""
+def discard_of(settings: Settings, run: Run) -> None:
+    """Discard what is kept of a project, for a run that keeps nothing itself."""
     kept = Kept.of(settings.root)
     if kept.read() is None:
         return
@@ -75,11 +65,3 @@ def need_no_other(kept: Kept, run: Run, what: str) -> None:
             tried=tuple(f"run {other} lives" for other in others),
             todo=("wait until it has ended", "or, without --db-resume and --db-fresh, run apart"),
         )
-
-
-def _run(command: list[str]) -> str:
-    try:
-        done = commands.run(command, _COMMAND_SECONDS)
-    except (OSError, subprocess.SubprocessError) as error:
-        return str(error)
-    return done.stderr.strip() or "it failed" if done.returncode else ""

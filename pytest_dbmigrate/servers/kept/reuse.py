@@ -1,20 +1,17 @@
-"""The server of a run that resumes: the kept one, started again, or replaced, and why."""
+"""Reuse of a kept server by a run that resumes, or its replacement and the reason for it."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
-
 from pytest_dbmigrate.addresses.dsn import redact
 from pytest_dbmigrate.errors import ServerError
-from pytest_dbmigrate.runs import guardian, server_process
+from pytest_dbmigrate.runs import guardian
 from pytest_dbmigrate.runs.run import Run
-from pytest_dbmigrate.runs.server_process import ServerProcess
-from pytest_dbmigrate.servers import cleanup
-from pytest_dbmigrate.servers.embedded import instance, programs
-from pytest_dbmigrate.servers.kept import creation, removal
-from pytest_dbmigrate.servers.kept.record import Kept, Record, asked, boot
-from pytest_dbmigrate.servers.server import Server, ask
+from pytest_dbmigrate.servers import choice, cleanup, kinds
+from pytest_dbmigrate.servers.address import Address
+from pytest_dbmigrate.servers.kept import removal
+from pytest_dbmigrate.servers.kept.record import Kept, Record, requested
+from pytest_dbmigrate.servers.readiness import ask
+from pytest_dbmigrate.servers.server import Server
 from pytest_dbmigrate.settings.values import Settings
 from pytest_dbmigrate.version import __version__
 
@@ -29,37 +26,20 @@ def server(settings: Settings, run: Run) -> tuple[Server, str]:
     command = cleanup.command(run.folder, kept.key, may_be_gone=not settings.server.is_given)
     with kept.only_one(), run.start_guardian_meanwhile(guardian.Work(commands=[command])):
         try:
-            found, reason = _found(settings, run, kept)
+            found, reason = _find_or_make(settings, run, kept)
         except BaseException:
             if kept.read() is None:
                 kept.forget()
             raise
-        cleanup.write_address(run.folder, found.dsn, found.kind, found.reason)
+        Address.of(found).write(run.folder)
         kept.join(run.folder)
         return found, reason
-
-
-def _found(settings: Settings, run: Run, kept: Kept) -> tuple[Server, str]:
-    record = kept.read()
-    if record is None:
-        kept.empty()
-        return creation.new(settings, kept), ""
-    if settings.fresh:
-        removal.discard(kept, record, run)
-        return creation.new(settings, kept), ""
-    reason = _unusable(record, settings)
-    if not reason:
-        found, reason = _revived(record, settings, run, kept)
-        if found is not None:
-            return found, ""
-    removal.discard(kept, record, run)
-    return creation.new(settings, kept), reason
 
 
 def look(settings: Settings) -> Server | None:
     """Return the project's kept server if it answers; nothing is started or changed."""
     record = Kept.of(settings.root).read()
-    return ask(Server(record.kind, record.address)) if record else None
+    return ask(kinds.of(record.kind).server(record.dsn)) if record else None
 
 
 def renewed(settings: Settings, run: Run) -> Server:
@@ -72,61 +52,50 @@ def renewed(settings: Settings, run: Run) -> Server:
         record = kept.read()
         if record is not None:
             removal.discard(kept, record, run)
-        found = creation.new(settings, kept, record)
-        cleanup.write_address(run.folder, found.dsn, found.kind, found.reason)
+        found = choice.choose(settings).keep(kept, record)
+        Address.of(found).write(run.folder)
         return found
 
 
-def _unusable(record: Record, settings: Settings) -> str:
+def _find_or_make(settings: Settings, run: Run, kept: Kept) -> tuple[Server, str]:
+    record, reason = kept.read(), ""
+    if record is None:
+        kept.empty()
+    else:
+        if not settings.fresh:
+            reason = _staleness(record, settings)
+            if not reason:
+                found, reason = _revive(record, settings, run, kept)
+                if found is not None:
+                    return found, ""
+        removal.discard(kept, record, run)
+    return choice.choose(settings).keep(kept), reason
+
+
+def _staleness(record: Record, settings: Settings) -> str:
     """Return why the kept server cannot be used any more, or nothing."""
     if record.plugin != __version__:
         return f"it was kept by pytest-dbmigrate {record.plugin}"
     if not record.is_ready:
         return "the kept server's start was cut short"
-    now = asked(settings)
+    now = requested(settings)
     for name, before in record.asked.items():
         if now.get(name) != before:
             return f"dbmigrate_{name} is {redact(now[name]) or 'not set'} now"
-    if record.kind == "embedded" and record.boot != boot():
-        return "the machine was started anew"
-    if record.kind == "embedded" and record.programs != programs.identity(Path(record.programs[0])):
-        return f"the programs in {record.programs[0]} are others now"
-    return ""
+    return kinds.of(record.kind).staleness(record)
 
 
-def _revived(record: Record, settings: Settings, run: Run, kept: Kept) -> tuple[Server | None, str]:
-    """Return the kept server, started again if it is embedded and has ended; else why not."""
-    if record.kind == "url":
-        return creation.given(settings, kept), ""
-    found = ask(Server(record.kind, record.address, reason="kept"))
+def _revive(record: Record, settings: Settings, run: Run, kept: Kept) -> tuple[Server | None, str]:
+    """Return the kept server, started again if it has ended and can be; else why not."""
+    kind = kinds.of(record.kind)(settings, reason="kept")
+    found = kind.find(kept, record)
     if found is not None:
         return found, ""
-    if record.kind == "docker":
-        return None, "the kept container had ended"
+    if not kind.can_restart:
+        return None, f"the kept {kind.noun} had ended"
     removal.need_no_other(kept, run, "does not answer")
     try:
-        return _started_again(record, settings, kept), ""
+        return kind.restart(kept, record), ""
     except ServerError as error:
         said = (error.log.splitlines() or error.tried or [error.what])[-1]
         return None, f"the kept server had ended, and could not be started again ({said})"
-
-
-def _started_again(record: Record, settings: Settings, kept: Kept) -> Server:
-    assert record.process is not None
-    before = ServerProcess(**record.process)
-    before.end()
-    server_process.end_strays(before.folder)
-    # nobody works there any more; a dead server whom no parent has buried seems alive to Postgres
-    for file in [*Path(before.folder).glob("postmaster.pid"), *Path(record.folder).glob(".s.*")]:
-        file.unlink()
-    dsn, holder = instance.reserve(record.address)
-    argv = [
-        f"port={dsn.port}" if word == f"port={record.address.port}" else word
-        for word in before.argv
-    ]
-    process = replace(before, argv=argv)
-    record = replace(record, process=vars(process), dsn=dsn.as_record())
-    kept.write(record)
-    found = Server("embedded", dsn, reason="kept; it had ended and was started again")
-    with holder:
-        return instance.launched(process, found, settings.timeout)

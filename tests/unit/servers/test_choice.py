@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_dbmigrate.errors import ServerError
-from pytest_dbmigrate.servers.choice import Choice, choose
+from pytest_dbmigrate.servers.choice import choose
 from pytest_dbmigrate.servers.embedded import programs
 from pytest_dbmigrate.settings.resolution import resolve
 
@@ -21,8 +21,10 @@ def without_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
 
 
-def chosen(**options: str) -> Choice:
-    return choose(resolve(Path("/"), options, {}, {}))
+def chosen(**options: str) -> tuple[str, str]:
+    """Return the kind's name, and the reason for it."""
+    kind = choose(resolve(Path("/"), options, {}, {}))
+    return kind.name, kind.reason
 
 
 def refusal(**options: str) -> list[str]:
@@ -32,15 +34,15 @@ def refusal(**options: str) -> list[str]:
 
 
 def test_a_url_is_a_server_by_url() -> None:
-    assert chosen(server=URL) == Choice("url")
+    assert chosen(server=URL) == ("url", "")
 
 
 def test_embedded_is_taken_without_a_look_at_docker() -> None:
-    assert chosen(server="embedded") == Choice("embedded")
+    assert chosen(server="embedded") == ("embedded", "")
 
 
 def test_embedded_is_the_way_out_where_there_is_no_docker() -> None:
-    assert chosen() == Choice("embedded", "there is no docker command")
+    assert chosen() == ("embedded", "there is no docker command")
 
 
 def test_docker_alone_is_not_replaced() -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from pytest_dbmigrate.addresses.dsn import Dsn, Secret
 from pytest_dbmigrate.errors import ServerError
-from pytest_dbmigrate.servers.embedded import instance
-from pytest_dbmigrate.servers.server import Server, wait_until_ready
+from pytest_dbmigrate.servers.embedded import port
+from pytest_dbmigrate.servers.readiness import wait_until_ready
+from pytest_dbmigrate.servers.server import Server
 
 DSN = Dsn("127.0.0.1", 5433, "ann", Secret("s3cret"), "shop")
 NEVER = 600.0  # seconds: the test would be noticed
@@ -28,7 +29,7 @@ def refusal(server: Server, seconds: float, *, is_alive: bool = True) -> list[st
     [
         (Server("docker", DSN, 170005), "PostgreSQL 17.5 (docker)"),
         (Server("embedded", DSN, 180001), "PostgreSQL 18.1 (embedded)"),
-        (Server("url", DSN, 150014), "PostgreSQL 15.14 (url at 127.0.0.1:5433)"),
+        (Server("url", DSN, 150014, is_ours=False), "PostgreSQL 15.14 (url at 127.0.0.1:5433)"),
     ],
 )
 def test_a_server_says_what_it_is(server: Server, said: str) -> None:
@@ -46,7 +47,7 @@ def test_a_server_that_answers_is_returned_with_its_version_and_durability(serve
 
 
 def test_a_server_that_does_not_answer_in_time_is_explained_with_its_log() -> None:
-    dsn, holder = instance.reserve()
+    dsn, holder = port.reserve()
     with holder:
         first, tried, *_, todo, title, one, two = refusal(Server("embedded", dsn), 0.05)
     assert (first, tried, todo, title, one, two) == (
@@ -60,7 +61,7 @@ def test_a_server_that_does_not_answer_in_time_is_explained_with_its_log() -> No
 
 
 def test_a_server_that_has_died_is_not_waited_for() -> None:
-    dsn, holder = instance.reserve()
+    dsn, holder = port.reserve()
     with holder:
         began = time.monotonic()
         first, *_ = refusal(Server("embedded", dsn), NEVER, is_alive=False)
@@ -81,7 +82,7 @@ def test_a_refusal_that_waiting_does_not_mend_is_final(
 ) -> None:
     began = time.monotonic()
     first, *_, todo, _, _, _ = refusal(
-        Server("url", replace(server.dsn, **wrong)),  # type: ignore[arg-type]
+        Server("url", replace(server.dsn, **wrong), is_ours=False),  # type: ignore[arg-type]
         NEVER,
     )
     assert (first, todo) == (
@@ -92,12 +93,14 @@ def test_a_refusal_that_waiting_does_not_mend_is_final(
 
 
 def test_an_error_about_a_server_does_not_repeat_its_password(server: Server) -> None:
-    said = "\n".join(refusal(Server("url", replace(server.dsn, dbname="none")), NEVER))
+    said = "\n".join(
+        refusal(Server("url", replace(server.dsn, dbname="none"), is_ours=False), NEVER)
+    )
     assert server.dsn.password not in said
 
 
 def test_a_reserved_port_is_given_to_nobody_else() -> None:
-    reserved = [instance.reserve() for _ in range(50)]
+    reserved = [port.reserve() for _ in range(50)]
     assert len({dsn.port for dsn, _ in reserved}) == 50
     assert len({dsn.password for dsn, _ in reserved}) == 50
     for _, holder in reserved:

@@ -11,7 +11,7 @@ import pytest
 from pytest_dbmigrate.addresses.dsn import Dsn, Secret
 from pytest_dbmigrate.errors import ServerError
 from pytest_dbmigrate.servers.docker import compose
-from pytest_dbmigrate.servers.server import THROW_AWAY
+from pytest_dbmigrate.servers.options import THROW_AWAY
 
 RUN = "0a1b2c3d"
 DSN = Dsn("127.0.0.1", 0, "ann", Secret("s3cret"), "shop")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_dbmigrate.errors import ServerError
-from pytest_dbmigrate.servers.docker import engine
+from pytest_dbmigrate.servers.docker import engine, image
 from pytest_dbmigrate.servers.docker.engine import Engine
 from pytest_dbmigrate.settings.specs import DEFAULT_IMAGE
 
@@ -81,13 +81,13 @@ def test_the_engine_of_this_machine_answers_with_its_version() -> None:
 
 @pytest.mark.docker
 def test_an_image_that_the_engine_has_is_not_pulled() -> None:
-    engine.need_image(os.environ.get("DBMIGRATE_IMAGE", DEFAULT_IMAGE))
+    image.ensure(os.environ.get("DBMIGRATE_IMAGE", DEFAULT_IMAGE))
 
 
 @pytest.mark.docker
 def test_an_image_that_cannot_be_pulled_is_named() -> None:
     with pytest.raises(ServerError) as refused:
-        engine.need_image(NO_IMAGE)
+        image.ensure(NO_IMAGE)
     first, tried, _, todo = str(refused.value).splitlines()
     assert (first, tried, todo) == (
         f"the Docker engine does not have image {NO_IMAGE}, and cannot pull it",
