@@ -70,7 +70,7 @@ def borrowed(server: Server, monkeypatch: pytest.MonkeyPatch) -> type[Borrowed]:
 def settings(borrowed: type[Borrowed], tmp_path: Path) -> Settings:
     """Settings that ask for the kind by its name."""
     settings = resolve(tmp_path, {}, {}, {})
-    return replace(settings, server=ServerRequest.named(borrowed.name))
+    return settings.but(server=ServerRequest.named(borrowed.name))
 
 
 @pytest.fixture
@@ -109,14 +109,14 @@ def test_a_new_kind_is_taken_where_those_before_it_cannot_be_had(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(kinds, "KINDS", {"docker": Docker, borrowed.name: borrowed})
-    started = startup.server(replace(settings, server=ServerRequest()), run)
+    started = startup.server(settings.but(server=ServerRequest()), run)
     assert (started.kind, started.reason) == ("borrowed", "there is no docker command")
 
 
 def test_a_new_kind_is_kept_found_again_and_replaced(
     settings: Settings, run: Run, kept: Kept, borrowed: type[Borrowed]
 ) -> None:
-    resuming = replace(settings, resume=True)
+    resuming = settings.but(resume=True)
     first = startup.server(resuming, run)
     run.finish()
     record = kept.read()
@@ -127,7 +127,7 @@ def test_a_new_kind_is_kept_found_again_and_replaced(
     second.finish()
     assert borrowed.ended == []
     third = Run.start("shop")
-    assert startup.server(replace(resuming, fresh=True), third).reason == ""
+    assert startup.server(resuming.but(fresh=True), third).reason == ""
     third.finish()
     assert borrowed.ended == [str(settings.root)]
 
@@ -144,7 +144,7 @@ def test_a_new_kind_whose_start_fails_is_ended_and_leaves_no_record(
 
     monkeypatch.setattr(borrowed, "_answering", fail)
     with pytest.raises(ServerError, match=r"^the lender has changed his mind$"):
-        startup.server(replace(settings, resume=True), run)
+        startup.server(settings.but(resume=True), run)
     assert borrowed.ended == [str(settings.root)]
     assert not kept.folder.exists()
 
