@@ -1,6 +1,6 @@
-"""What the project wants done before its first revision: extensions, schemas, roles, tables.
+"""Steps of `dbmigrate_before`: SQL and functions that run ahead of the first revision.
 
-Lives in the migration child only.
+They make what the revisions take for granted: extensions, schemas, roles.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class Step:
 
     @property
     def module(self) -> str:
-        """The module it needs, if it is a function."""
+        """The module of a function; nothing for SQL."""
         return self.line.partition(":")[0] if parsers.is_reference(self.line) else ""
 
     def run(self, dsn: Dsn) -> None:
-        """Do it, and commit it. Whatever goes wrong comes through."""
+        """Run the step and commit it. Whatever it raises comes through."""
         if self.module:
             self._call(dsn)
             return
@@ -57,7 +57,7 @@ class Step:
         function = references.load(self.line, "dbmigrate_before")
         if not callable(function) or inspect.iscoroutinefunction(function):
             raise MigrationError(
-                f"dbmigrate_before names {self.line}, which is no plain function",
+                f"dbmigrate_before names {self.line}, which is not a plain function",
                 todo=("name a function that takes a Connection of SQLAlchemy",),
             )
         engine = create_engine(dsn.url(default_driver()), poolclass=NullPool)
@@ -68,7 +68,7 @@ class Step:
 def run(
     steps: Sequence[str], dsn: Dsn, events: EventLog, notify: Callable[[Prepared], None]
 ) -> None:
-    """Do each step, with an event before and after it. Raises `MigrationError`."""
+    """Run each step, with an event before and after it. Raises `MigrationError`."""
     for step in map(Step, steps):
         event = Event(label(step.line), "started", _sha(step.line))
         events.append(event)
@@ -80,8 +80,8 @@ def run(
         except BaseException as error:
             explained = failure.of_step(error, label(step.line), _file(step))
             seconds = time.monotonic() - began
-            said = explained.message.replace("\0", "")
-            events.append(replace(event, kind="failed", seconds=seconds, error=said))
+            message = explained.message.replace("\0", "")
+            events.append(replace(event, kind="failed", seconds=seconds, error=message))
             raise explained from error
         seconds = time.monotonic() - began
         events.append(replace(event, kind="done", seconds=seconds))
@@ -89,14 +89,14 @@ def run(
 
 
 def modules(steps: Sequence[str]) -> list[str]:
-    """Return the files of the modules that the steps are in, once they are imported."""
+    """Return the files of the modules that have functions among the steps, as far as imported."""
     names = [step.module for step in map(Step, steps) if step.module]
     files = [getattr(sys.modules.get(name), "__file__", None) for name in names]
     return [os.path.realpath(file) for file in files if file]
 
 
 def files(steps: Sequence[str]) -> list[str]:
-    """Return the files of SQL among the steps."""
+    """Return the SQL files among the steps."""
     return [os.path.realpath(step) for step in steps if is_file(step)]
 
 

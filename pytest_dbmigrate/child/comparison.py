@@ -1,8 +1,7 @@
-"""What the models expect, compared by Alembic's autogenerate inside env.py's own run.
+"""Comparison of the schema with the models, by Alembic's autogenerate inside env.py's own run.
 
-Lives in the migration child only. Inside env.py's run its `include_*` and `compare_*`
-options hold, its `process_revision_directives` has the last word, and every plugin of
-Alembic that it has set up takes part.
+There env.py's `include_*` and `compare_*` options apply, its `process_revision_directives` has
+the last word, and every Alembic plugin that it has set up takes part.
 """
 
 from __future__ import annotations
@@ -49,15 +48,15 @@ def why_not(script: ScriptDirectory, context: MigrationContext) -> str:
 
 @dataclass(frozen=True)
 class Others:
-    """Tables that are other environments', each as `schema.table`, and the usual schema."""
+    """Tables of other environments, each as `schema.table`, and the default schema."""
 
     names: AbstractSet[str] = frozenset()
-    usual: str | None = None
+    default: str | None = None
 
     def has(self, operation: Any) -> bool:
-        """Whether an operation is about one of them."""
+        """Whether an operation is about one of these tables."""
         table = getattr(operation, "table_name", None)
-        return f"{getattr(operation, 'schema', None) or self.usual}.{table}" in self.names
+        return f"{getattr(operation, 'schema', None) or self.default}.{table}" in self.names
 
 
 def differences(
@@ -65,24 +64,24 @@ def differences(
 ) -> list[Difference]:
     """Return what autogenerate would write a migration for, sorted.
 
-    What is about the tables of others is left out.
+    Operations on the tables of other environments are left out.
     """
     revisions = RevisionContext(config, script, _ARGUMENTS)
-    with _autogenerating(config):
+    with _autogenerate_option(config):
         revisions.run_autogenerate(context.get_current_heads(), context)
     found = [
         difference
         for revision in revisions.generated_revisions
         for operations in revision.upgrade_ops_list
-        for operation in _flat(operations)
+        for operation in _leaves(operations)
         if not others.has(operation)
-        for difference in _of(operation)
+        for difference in _differences_of(operation)
     ]
     return sorted(found, key=lambda item: (item.table, item.kind, item.name, item.models))
 
 
 @contextmanager
-def _autogenerating(config: Config) -> Iterator[None]:
+def _autogenerate_option(config: Config) -> Iterator[None]:
     """Let env.py's hooks find `--autogenerate` where they look for it, in `config.cmd_opts`."""
     before = config.cmd_opts
     config.cmd_opts = Namespace(**{**vars(before or Namespace()), "autogenerate": True})
@@ -92,57 +91,59 @@ def _autogenerating(config: Config) -> Iterator[None]:
         config.cmd_opts = before
 
 
-def _flat(operation: Any) -> Iterator[Any]:
+def _leaves(operation: Any) -> Iterator[Any]:
     if hasattr(operation, "ops"):
         for inner in operation.ops:
-            yield from _flat(inner)
+            yield from _leaves(inner)
     else:
         yield operation
 
 
-def _of(operation: Any) -> list[Difference]:
+def _differences_of(operation: Any) -> list[Difference]:
     try:
-        said = operation.to_diff_tuple()
+        changes = operation.to_diff_tuple()
     except NotImplementedError:
         return [_unknown(operation)]
-    changes = said if isinstance(said, list) else [said]
-    return [_from_tuple(change, operation) for change in changes]
+    several = changes if isinstance(changes, list) else [changes]
+    return [_from_tuple(change, operation) for change in several]
 
 
 def _from_tuple(change: tuple[Any, ...], operation: Any) -> Difference:
     kind = str(change[0])
     if kind in ("add_table", "remove_table"):
-        return Difference(kind, _qualified(change[1]))
+        return Difference(kind, _qualified_name(change[1]))
     if kind in ("add_column", "remove_column"):
-        return Difference(kind, _dotted(change[1], change[2]), change[3].name)
+        return Difference(kind, _dotted_name(change[1], change[2]), change[3].name)
     if kind in ("add_index", "remove_index", "add_constraint", "remove_constraint", "add_fk",
                 "remove_fk"):  # fmt: skip
         item = change[1]
         columns = tuple(_column_name(column) for column in _columns(item))
-        return Difference(kind, _qualified(item.table), str(item.name or ""), columns)
+        return Difference(kind, _qualified_name(item.table), str(item.name or ""), columns)
     if kind.startswith("modify_"):
         _, schema, table, column, _, old, new = change
         say = _SAY.get(kind, str)
-        return Difference(kind, _dotted(schema, table), column, migrated=say(old), models=say(new))
+        return Difference(
+            kind, _dotted_name(schema, table), column, migrated=say(old), models=say(new)
+        )
     if kind in ("add_table_comment", "remove_table_comment"):
         table = change[1]
         old = change[2] if kind == "add_table_comment" else operation.existing_comment
         new = table.comment if kind == "add_table_comment" else None
-        return Difference(kind, _qualified(table), migrated=_text(old), models=_text(new))
+        return Difference(kind, _qualified_name(table), migrated=_text(old), models=_text(new))
     return _unknown(operation, change)
 
 
 def _unknown(operation: Any, change: tuple[Any, ...] = ()) -> Difference:
     table = getattr(operation, "table_name", "") or ""
     kind = str(change[0]) if change else type(operation).__name__
-    return Difference(kind, str(table), models=_said_by(operation, change))
+    return Difference(kind, str(table), models=_text_of(operation, change))
 
 
-def _said_by(operation: Any, change: tuple[Any, ...]) -> str:
-    """Return an operation's own words; where it has none, its plain facts, the same each time."""
-    said = str(operation)
-    if said != object.__repr__(operation):
-        return said
+def _text_of(operation: Any, change: tuple[Any, ...]) -> str:
+    """Return an operation's own text; where it has none, its plain attributes in a fixed order."""
+    text = str(operation)
+    if text != object.__repr__(operation):
+        return text
     facts = {key: it for key, it in vars(operation).items() if _is_plain(it)}
     words = [f"{key}={facts[key]!r}" for key in sorted(facts)]
     if len(change) > 1 and isinstance(change[1], str) and change[1] not in facts.values():
@@ -164,11 +165,11 @@ def _column_name(column: Any) -> str:
     return str(getattr(column, "name", None) or column)
 
 
-def _qualified(table: Any) -> str:
-    return _dotted(table.schema, table.name)
+def _qualified_name(table: Any) -> str:
+    return _dotted_name(table.schema, table.name)
 
 
-def _dotted(schema: str | None, name: str) -> str:
+def _dotted_name(schema: str | None, name: str) -> str:
     return f"{schema}.{name}" if schema else name
 
 
@@ -184,7 +185,7 @@ def _default(item: Any) -> str:
 
 
 def _expression(item: Any) -> str:
-    """Return an expression with its values in it: without them, two might be told the same."""
+    """Return an expression with its values in it: without them, two could have the same text."""
     text = getattr(item, "text", None)
     if text:
         return str(text)

@@ -1,7 +1,4 @@
-"""Alembic's configuration, made from what the user named, and pointed at our database.
-
-Lives in the migration child only.
-"""
+"""Alembic configuration: made from what the settings name, and pointed at our database."""
 
 from __future__ import annotations
 
@@ -33,7 +30,7 @@ _PLACEHOLDER = "driver://"  # what `alembic init` writes
 
 
 class Attributes(dict[str, Any]):
-    """`config.attributes`, which remembers what env.py looked for in vain."""
+    """`config.attributes` that remembers which keys env.py looked for and did not find."""
 
     def __init__(self, given: dict[str, Any]) -> None:
         super().__init__(given)
@@ -113,7 +110,7 @@ def _of_files(environment: Environment, arguments: argparse.Namespace) -> Config
         raise MigrationError(
             f"{environment.ini or environment.toml} has no section [{environment.section}]",
             tried=(f"it has {', '.join(config.file_config.sections()) or 'none'}",),
-            todo=("mend the name in dbmigrate_alembic",),
+            todo=("correct the name in dbmigrate_alembic",),
         )
     return config
 
@@ -122,7 +119,7 @@ def _of_scripts(folder: Path, arguments: argparse.Namespace) -> Config:
     """Return the configuration of a folder with env.py; an ini file in it, or beside it, counts."""
     if not (folder / "env.py").is_file():
         raise MigrationError(
-            f"{folder} is no folder of Alembic scripts: it has no env.py",
+            f"{folder} is not a folder of Alembic scripts: it has no env.py",
             todo=("name the folder that has it, or an ini file, in dbmigrate_alembic",),
         )
     inside, beside = folder / "alembic.ini", folder.parent / "alembic.ini"
@@ -152,7 +149,7 @@ def _of_reference(environment: Environment, arguments: argparse.Namespace, url: 
         config = made(url) if references.needs_argument(made) else made()
     if not isinstance(config, Config):
         raise MigrationError(
-            f"{environment} returns a {type(config).__name__}, and no Config of Alembic",
+            f"{environment} returns a {type(config).__name__}, not an Alembic Config",
             todo=("let it return an alembic.config.Config, or name something else",),
         )
     return config

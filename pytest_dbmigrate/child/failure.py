@@ -1,6 +1,7 @@
-"""What went wrong in the migration child, read off the exception.
+"""Failures in the migration child: an exception explained as one of our errors.
 
-Knows the shapes of psycopg 3 and 2, asyncpg and pg8000, bare or wrapped by SQLAlchemy.
+Understands the exceptions of psycopg 3 and 2, asyncpg and pg8000, with or without SQLAlchemy
+around them.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from pytest_dbmigrate.errors import MigrationError, RevisionError, ScriptError
 
 
 @dataclass(frozen=True)
-class ServerSaid:
-    """A server's error. `position` is in characters from 1, 0 where there is none."""
+class ServerMessage:
+    """An error of the server. `position` counts characters from 1; 0 if there is none."""
 
     message: str
     statement: str = ""
@@ -34,56 +35,58 @@ def of_revision(
     """Return the error of the revision that was running; `applied` are the heads left."""
     assert progress.current is not None
     revision, file = progress.current.revision, progress.current.file
-    said = _server_said(error)
+    server = _server_message(error)
     return RevisionError(
         f"revision {revision} failed",
-        todo=_advice(said.message, "mend the revision and run the tests again"),
+        todo=_advice(server.message, "fix the revision and run the tests again"),
         revision=revision,
-        file=_shown(file),
+        file=_relative_path(file),
         line=_line_in(error, file),
-        statement=said.statement,
-        position=said.position,
-        message=said.message,
-        detail=said.detail,
-        hint=said.hint,
+        statement=server.statement,
+        position=server.position,
+        message=server.message,
+        detail=server.detail,
+        hint=server.hint,
         applied=applied,
         pending=progress.total - len(progress.done),
     )
 
 
 def of_step(error: BaseException, label: str, file: str) -> ScriptError:
-    """Return the error of what was to be done before the first revision."""
-    said = _server_said(error)
-    is_sql = file.endswith(".sql") and said.position
-    line = said.statement.count("\n", 0, said.position) + 1 if is_sql else _line_in(error, file)
+    """Return the error of a step of `dbmigrate_before`."""
+    server = _server_message(error)
+    is_sql = file.endswith(".sql") and server.position
+    line = server.statement.count("\n", 0, server.position) + 1 if is_sql else _line_in(error, file)
     return ScriptError(
         f"{label}, of dbmigrate_before, failed",
-        todo=_advice(said.message, "mend it and run the tests again"),
-        file=_shown(file) if line else _first_party_frame(error) or (_shown(file) if file else ""),
+        todo=_advice(server.message, "fix it and run the tests again"),
+        file=_relative_path(file)
+        if line
+        else _first_party_frame(error) or (_relative_path(file) if file else ""),
         line=line,
-        statement=said.statement,
-        position=said.position,
-        message=said.message,
-        detail=said.detail,
-        hint=said.hint,
+        statement=server.statement,
+        position=server.position,
+        message=server.message,
+        detail=server.detail,
+        hint=server.hint,
     )
 
 
 def of_environment(error: BaseException, env: EnvRun | None) -> MigrationError:
     """Return the error of env.py, outside of any revision; without it, of reading the scripts."""
-    said = _server_said(error)
+    server = _server_message(error)
     where = _first_party_frame(error)
     could_connect = env is None or env.is_verified
     name = type(error).__name__
-    message = said.message if said.message.startswith(name) else f"{name}: {said.message}"
+    message = server.message if server.message.startswith(name) else f"{name}: {server.message}"
     return MigrationError(
         "the migrations could not be run: env.py failed"
         if env
         else "the migration scripts could not be read",
         tried=(*((where,) if where else ()), *message.splitlines()),
-        todo=("mend what it says, or see `alembic upgrade head`",)
+        todo=("fix what it reports, or see `alembic upgrade head`",)
         if could_connect
-        else ("mend what it says; if it is about the address of the database:", *HAND_OVER),
+        else ("fix what it reports; if it is about the address of the database:", *HAND_OVER),
     )
 
 
@@ -92,25 +95,25 @@ def of_lost_server(error: BaseException, progress: Progress) -> MigrationError:
     assert progress.current is not None
     return MigrationError(
         f"the server went away while revision {progress.current.revision} ran",
-        tried=tuple(_server_said(error).message.splitlines()),
-        todo=("see the server's log; was it killed, or out of memory?",),
+        tried=tuple(_server_message(error).message.splitlines()),
+        todo=("see the server's log: it may have been killed, or have run out of memory",),
     )
 
 
 def of_comparison(error: BaseException) -> MigrationError:
-    """Return the error of comparing the schema, once the migrations have run."""
+    """Return the error of comparing the migrated schema with the models."""
     return replace(
         of_environment(error, None),
         what="the migrated schema could not be compared with the models",
-        todo=("mend what it says, or see `alembic check`", "to go on for now: --db-check=off"),
+        todo=("fix what it reports, or see `alembic check`", "to continue for now: --db-check=off"),
     )
 
 
-def _server_said(error: BaseException) -> ServerSaid:
+def _server_message(error: BaseException) -> ServerMessage:
     for link in _chain(error):
         if hasattr(link, "diag") and link.diag is not None:  # psycopg
             diag = link.diag
-            return ServerSaid(
+            return ServerMessage(
                 diag.message_primary or str(link).strip(),
                 _statement(error),
                 _position(error, diag.statement_position),
@@ -118,7 +121,7 @@ def _server_said(error: BaseException) -> ServerSaid:
                 diag.message_hint or "",
             )
         if hasattr(link, "sqlstate") and hasattr(link, "position"):  # asyncpg
-            return ServerSaid(
+            return ServerMessage(
                 link.message or str(link),
                 _statement(error),
                 _position(error, link.position),
@@ -127,7 +130,7 @@ def _server_said(error: BaseException) -> ServerSaid:
             )
         if link.args and isinstance(link.args[0], dict) and "M" in link.args[0]:  # pg8000
             fields = link.args[0]
-            return ServerSaid(
+            return ServerMessage(
                 fields["M"],
                 _statement(error),
                 _position(error, fields.get("P")),
@@ -136,7 +139,7 @@ def _server_said(error: BaseException) -> ServerSaid:
             )
     text = str(getattr(error, "orig", None) or error).strip()
     name = type(error).__name__
-    return ServerSaid(text if _statement(error) else f"{name}: {text}", _statement(error))
+    return ServerMessage(text if _statement(error) else f"{name}: {text}", _statement(error))
 
 
 def _chain(error: BaseException | None) -> Iterator[Any]:
@@ -178,18 +181,18 @@ def _line_in(error: BaseException, file: str) -> int:
 def _first_party_frame(error: BaseException) -> str:
     """Return `file:line` of the last frame outside of installed packages."""
     if isinstance(error, SyntaxError) and error.filename:
-        return f"{_shown(error.filename)}:{error.lineno}"
+        return f"{_relative_path(error.filename)}:{error.lineno}"
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         parts = Path(frame.filename).parts
         if "site-packages" in parts or "pytest_dbmigrate" in parts or frame.filename[0] == "<":
             continue
         if frame.filename.startswith(str(Path(traceback.__file__).parent)):
             continue  # the standard library
-        return f"{_shown(frame.filename)}:{frame.lineno}"
+        return f"{_relative_path(frame.filename)}:{frame.lineno}"
     return ""
 
 
-def _shown(file: str) -> str:
+def _relative_path(file: str) -> str:
     """Return the path relative to the working folder where it lies below it."""
     try:
         return str(Path(file).relative_to(Path.cwd()))

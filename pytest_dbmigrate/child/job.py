@@ -1,6 +1,6 @@
-"""What the migration child does with its job: one environment is applied, and compared.
+"""Job of the migration child: one environment is applied, verified and compared.
 
-Joins Alembic's run, the history and the check. Lives in the migration child only.
+Joins Alembic's run, the history and the schema check.
 """
 
 from __future__ import annotations
@@ -86,10 +86,10 @@ class JobRunner:
         with connect(job.history) as history:
             events = self._log(history, job.name)
             events.own()
-            with self._explaining():
+            with self._explain_errors():
                 self._prepare(self._log(history, BEFORE))
                 check = partial(self._compare, job.others or ())
-                made = self._made()
+                made = self._tables_made()
                 upgrade = self._run(events, made, _ignore if job.is_checked_later else check)
             heads = self._verified_heads(upgrade)
             if made:
@@ -100,7 +100,7 @@ class JobRunner:
     def compare(self, others: Sequence[Tables]) -> Comparison:
         """Return what differs from the models, once all environments are applied."""
         self._recorder = None  # all that counts has been read
-        with connect(self._job.history) as history, self._explaining():
+        with connect(self._job.history) as history, self._explain_errors():
             events = self._log(history, self._job.name)
             self._run(events, None, partial(self._compare, others))
         return self._comparison
@@ -173,22 +173,22 @@ class JobRunner:
         self._comparison = Comparison(records, seconds=time.monotonic() - began)
 
     @contextlib.contextmanager
-    def _explaining(self) -> Iterator[None]:
-        """Explain what goes wrong."""
+    def _explain_errors(self) -> Iterator[None]:
+        """Raise an error of ours for whatever goes wrong."""
         try:
             yield
         except DbmigrateError:
             raise
         except BaseException as error:  # env.py may raise SystemExit, too
-            raise self._explained(error) from error
+            raise self._explanation(error) from error
 
-    def _explained(self, error: BaseException) -> DbmigrateError:
+    def _explanation(self, error: BaseException) -> DbmigrateError:
         upgrade = self._upgrade
         if upgrade is None or upgrade.plan.is_reading:
             return failure.of_environment(error, None)
         progress = upgrade.progress
         if progress.current is None:
-            return self._advised(failure.of_environment(error, upgrade.env), upgrade.env)
+            return self._with_advice(failure.of_environment(error, upgrade.env), upgrade.env)
         error = progress.raised or error  # env.py may have raised another one for it
         try:
             explained = failure.of_revision(error, progress, self._heads(upgrade.env))
@@ -197,7 +197,7 @@ class JobRunner:
             return failure.of_lost_server(error, progress)
         return explained
 
-    def _advised(self, error: MigrationError, env: EnvRun) -> MigrationError:
+    def _with_advice(self, error: MigrationError, env: EnvRun) -> MigrationError:
         """Name what env.py looked for and did not find, where it did not come to connect."""
         if env.is_verified or not self._missed:
             return error
@@ -223,10 +223,10 @@ class JobRunner:
                 if {*heads} != reached:
                     table, schema = version_table
                     name = f"{schema}.{table}" if schema else table
-                    raise _misplaced(name, heads, upgrade.progress.done)
+                    raise _misplaced_heads(name, heads, upgrade.progress.done)
             return _heads(connection, upgrade.env, upgrade.env.version_table)
 
-    def _made(self) -> tables.Made | None:
+    def _tables_made(self) -> tables.Made | None:
         """Return what will tell which tables are of this environment, if there are several."""
         if self._job.others is None:
             return None
@@ -257,7 +257,7 @@ def _heads(
     return versions.heads(connection, table, schema or env.schema)
 
 
-def _misplaced(table: str, heads: tuple[str, ...], done: list[str]) -> MigrationError:
+def _misplaced_heads(table: str, heads: tuple[str, ...], done: list[str]) -> MigrationError:
     applied = f", which applied {', '.join(done[-3:])}" if done else ""
     content = f"names {', '.join(heads)}" if heads else "is empty"
     return MigrationError(

@@ -1,4 +1,4 @@
-"""The migration child's main: what it is told on standard input, and what it answers.
+"""Main of the migration child: requests on standard input, answers on a pipe.
 
 The scripts run in a process of their own, because env.py imports the application:
 in the tests' process that would bind the application's engine to the wrong database,
@@ -33,18 +33,18 @@ _ORPHANED = 3  # exit status
 
 
 def main(results: int) -> None:
-    """Wait for the job, do it, and tell the parent on the file descriptor `results`.
+    """Wait for a request, and answer it on the file descriptor `results`.
 
-    Ends with exit status 0 whenever the parent was told how it went.
+    Ends with exit status 0 whenever the parent has got an answer.
     """
     line = sys.stdin.readline()
     if not line:
-        return  # there was nothing to do after all
+        return  # the parent did not need a child after all
     request = read_request(line)
     if isinstance(request, Job):
         os.environ.update(request.environ)
     later: SimpleQueue[Request] = SimpleQueue()
-    threading.Thread(target=_listen, args=(_taken_stdin(), later), daemon=True).start()
+    threading.Thread(target=_listen, args=(_move_stdin(), later), daemon=True).start()
     _keep_from_children(results)
     with open(results, "w", encoding="utf-8") as stream:
         try:
@@ -74,8 +74,8 @@ def _answers(request: Request, stream: IO[str], later: SimpleQueue[Request]) -> 
         yield runner.compare(then.others)
 
 
-def _taken_stdin() -> int:
-    """Return standard input under another number: a script that reads it finds its end."""
+def _move_stdin() -> int:
+    """Move standard input to another descriptor: a script that reads it finds it empty."""
     pipe = os.dup(0)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -84,15 +84,15 @@ def _taken_stdin() -> int:
 
 
 def _keep_from_children(results: int) -> None:
-    """Let no process that a script starts hold the pipe open after our death."""
+    """Let no process that a script starts keep the pipe open: its end tells of our death."""
     os.set_inheritable(results, False)
     os.register_at_fork(after_in_child=lambda: os.close(results))
 
 
 def _listen(pipe: int, later: SimpleQueue[Request]) -> None:
-    """Hand over what else the parent says, a line of JSON each.
+    """Queue further requests, and end this process when the parent closes standard input.
 
-    This process ends when the parent closes its end of standard input, however it ends.
+    The kernel closes it too, when the parent is killed.
     """
     # not sys.stdin: the interpreter could not end while a thread waits in there
     said = b""

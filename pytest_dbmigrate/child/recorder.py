@@ -1,7 +1,7 @@
-"""Which of the project's files shape a schema: recorded in the migration child as it happens.
+"""Recorder of the files that shape a schema, while the migrations run.
 
-The scripts are known by Alembic, the modules by the interpreter, and other files (a `.sql`
-beside a revision, a configuration) by what is opened meanwhile.
+Alembic knows the scripts, and the interpreter the modules. Other files (a `.sql` beside a
+revision, a configuration) are known from an audit hook, which hears of each file that is opened.
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ _WRITING = os.O_WRONLY | os.O_RDWR
 
 
 class FileRecorder:
-    """What has been read since it was made. There is one for the life of the child."""
+    """The project's files that are read from now on.
+
+    There is one in a process, for an audit hook cannot be removed. It hears of every `open`,
+    also of those in C code and in imports, so that no library needs to be wrapped.
+    """
 
     def __init__(self, root: str, besides: Iterable[str] = ()) -> None:
-        """`root` is the folder below which a file that is opened counts as the project's.
-
-        But for those in `besides`.
-        """
+        """Files below the folder `root` are the project's, but for those in `besides`."""
         self._root = str(Path(root).resolve())
         self._files = Files()
         self._opened: dict[str, int] = {}  # when it was opened last, as a number
         self._number = 0
-        self._written = {os.path.realpath(path) for path in besides}  # they say nothing
+        self._written = {os.path.realpath(path) for path in besides}  # results, and no sources
         sys.addaudithook(self._hear)
 
     def mark(self) -> int:
@@ -40,20 +41,20 @@ class FileRecorder:
         return self._number
 
     def of(self, script: str, since: int | None = None) -> dict[str, Digest]:
-        """Return the digests of all that a revision is made of.
+        """Return the digests of all files that a revision is made of.
 
-        Its script, the project's modules that it imports, directly or not, and the files
-        that were opened after the moment `since`.
+        Its script first, then the project's modules that it imports, directly or not, and the
+        files that were opened after the moment `since`.
         """
         opened = self._data(since) if since is not None else []
         paths = [script, *_closure(script), *opened]
         return {path: self._files.digest(path) for path in dict.fromkeys(paths)}
 
     def common(self, env: str, helpers: Sequence[str], config: Sequence[str]) -> dict[str, Digest]:
-        """Return the digests of what all revisions rest on: env.py, and files read by now.
+        """Return the digests of what all revisions depend on: env.py, and the files read so far.
 
-        So are `helpers`, with all that they import. The files of Alembic's configuration are
-        left out.
+        They include `helpers` and all that these import, but not the files of Alembic's
+        configuration.
         """
         scripts = [helper for helper in helpers if helper.endswith(".py")]
         imported = [*helpers, *(path for script in scripts for path in _closure(script))]

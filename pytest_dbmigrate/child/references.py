@@ -1,6 +1,6 @@
-"""Names in the project's modules: what `module:function` and `package:folder` stand for.
+"""References to the project's code: what `module:function` and `package:folder` stand for.
 
-Lives in the migration child only, where importing the project does no harm.
+They are resolved in the migration child, where importing the project does no harm.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def load(reference: str, setting: str) -> Any:
         raise MigrationError(
             f"{setting} names {reference}, and there is no module {error.name}",
             tried=("importing it with this path:", *(f"  {entry}" for entry in sys.path)),
-            todo=("mend the name, or add its folder to pytest's setting pythonpath",),
+            todo=("correct the name, or add its folder to pytest's setting pythonpath",),
         ) from error
     for name in path.split("."):
         if not hasattr(found, name):
@@ -41,7 +41,7 @@ def load(reference: str, setting: str) -> Any:
                 tried=(f"importing {module}, from {getattr(found, '__file__', None) or module}",)
                 if path == name
                 else (),
-                todo=("mend the name",),
+                todo=("correct the name",),
             )
         found = getattr(found, name)
     return found
@@ -51,7 +51,7 @@ def needs_argument(function: Callable[..., Any]) -> bool:
     """Return whether the function cannot be called without an argument."""
     try:
         parameters = inspect.signature(function).parameters.values()
-    except ValueError:  # written in C, and says nothing of itself
+    except ValueError:  # written in C, without a signature
         return False
     return any(it.default is it.empty and it.kind in _POSITIONAL for it in parameters)
 

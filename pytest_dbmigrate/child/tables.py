@@ -1,4 +1,4 @@
-"""Which tables a database has, and which of them an environment has made."""
+"""Tables of a database, and which of them one of several environments has made."""
 
 from __future__ import annotations
 

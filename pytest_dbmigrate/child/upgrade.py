@@ -120,7 +120,7 @@ class Upgrade:
         table = f"{schema or self.env.schema}.{name}"
         if self._taken.get(table, self.env.scripts) != self.env.scripts:
             raise MigrationError(
-                f"two environments have one version table, {table}",
+                f"two environments use the same version table, {table}",
                 tried=(f"the scripts of the other: {self._taken[table]}",),
                 todo=("give one of them its own: version_table in context.configure()",),
             )

@@ -1,8 +1,9 @@
-"""Whether a revision commits something before its end, seen before it happens.
+"""Watch for commits in the middle of a revision, which are seen before they happen.
 
-Alembic's `autocommit_block` does, and so do `COMMIT` in a statement and a connection of the
-revision's own. What is committed so is not rolled back when the revision fails or is killed.
-What does not go through SQLAlchemy is not seen.
+Alembic's `autocommit_block` commits, and so do `COMMIT` in a statement and a connection of the
+revision's own. What is committed so is not rolled back when the revision fails or is killed, so
+the history must say so first: afterwards this process may be dead. SQLAlchemy's events are heard
+for all engines; what does not go through SQLAlchemy is not seen.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _ENDS = re.compile(
     r"(?:^|;)\s*(?:commit|end|rollback(?!\s+(?:\w+\s+)?to\b)|prepare\s+transaction)\b",
     re.IGNORECASE,
 )
-# Comments, strings, quoted names, and the bodies of functions, in which the words mean nothing.
+# Comments, strings, quoted names and bodies of functions: no statement of ours is in them.
 _ASIDE = re.compile(
     r"--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$|\be'(?:\\.|''|[^'\\])*'|'(?:''|[^'])*'|\"[^\"]*\"",
     re.IGNORECASE | re.DOTALL,
@@ -37,13 +38,13 @@ class Watch:
         event.listen(Engine, "before_cursor_execute", self._before_execute)
 
     def close(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         event.remove(Engine, "commit", self._before_commit)
         event.remove(Engine, "before_cursor_execute", self._before_execute)
 
     @contextmanager
     def script(self) -> Iterator[None]:
-        """Watch while a script runs; what Alembic commits around it is not its doing."""
+        """Watch while a script runs, and not what Alembic commits around it."""
         self._is_in_script = True
         try:
             yield

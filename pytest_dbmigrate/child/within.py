@@ -1,7 +1,4 @@
-"""What the project wants its migrations to be run within: an application context, a thread.
-
-Lives in the migration child only.
-"""
+"""Surroundings of the migrations (`dbmigrate_within`): an application context, a thread."""
 
 from __future__ import annotations
 
@@ -15,11 +12,11 @@ T = TypeVar("T")
 
 
 def run(reference: str, work: Callable[[], T]) -> T:
-    """Return what the work returns, done within what a reference names, or as it is for "".
+    """Return what `work` returns, called within what the reference names, if it names anything.
 
     A function without a parameter returns a context manager; one with a parameter is given
-    the work, and calls it. Raises `MigrationError` if it does neither; what the work raises
-    comes through, whatever becomes of it on its way.
+    `work`, and calls it. Raises `MigrationError` if it does neither. What `work` raises is
+    raised here, even if the project's code has caught it.
     """
     if not reference:
         return work()
@@ -58,7 +55,7 @@ def _around(work: Callable[[], None], reference: str) -> None:
     if not hasattr(type(manager), "__enter__"):
         what = f"{'returns' if callable(named) else 'is'} a {type(manager).__name__}"
         raise MigrationError(
-            f"dbmigrate_within names {reference}, which is of no use: it {what}",
+            f"dbmigrate_within names {reference}, which cannot be used: it {what}",
             todo=(
                 "let it return a context manager,",
                 "or take one argument, the work to be done, and call it",

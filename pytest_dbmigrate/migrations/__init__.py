@@ -1,1 +1,1 @@
-"""How a schema is built by the project's own migrations, and the history of that."""
+"""Migrations as the parent process knows them: environments, history, the child's messages."""

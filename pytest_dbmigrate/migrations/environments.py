@@ -1,4 +1,4 @@
-"""Where the project's Alembic configuration is. Imports no Alembic."""
+"""Alembic environments of the project: where each is configured, found without Alembic."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Environment:
 
     @property
     def files(self) -> list[str]:
-        """The files it is configured by."""
+        """The files that configure it."""
         return [path for path in (self.ini, self.toml) if path]
 
     def __str__(self) -> str:
@@ -79,7 +79,7 @@ def find(configured: Sequence[str], folders: tuple[Path, ...]) -> tuple[Environm
 
 
 def names(environments: Sequence[Environment]) -> list[str]:
-    """Return what each environment is called in the history: nothing where there is just one."""
+    """Return the name of each environment in the history: empty if there is just one."""
     return [str(it) if len(environments) > 1 else "" for it in environments]
 
 

@@ -1,7 +1,7 @@
-"""The history of revisions: append-only events in the control database.
+"""Event log: the append-only history of revisions in the control database.
 
-They are written over a connection of their own in autocommit, so that they survive the
-rollback they describe and the death of the process that wrote them.
+Events are written over a connection of their own in autocommit, so that they survive the
+rollback that they describe, and the death of the process that wrote them.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class EventLog:
         self._what = (build, environment)
 
     def own(self) -> None:
-        """Hold the build's lock until the connection ends: it tells that its owner lives."""
+        """Hold the build's lock until the connection ends: while it is held, the owner lives."""
         self._connection.execute(
             "select pg_advisory_lock(%s, %s)", (locks.BUILD, locks.key(self._build))
         )
@@ -149,7 +149,7 @@ def read(connection: Connection, build: str) -> list[Entry]:
 
 
 def configured(connection: Connection, build: str) -> dict[str, EnvConfiguration]:
-    """Return how env.py had configured Alembic for a build, by environment, as far as it came."""
+    """Return how env.py had configured Alembic for a build, by environment, as far as it got."""
     rows = connection.execute(
         "select environment, facts, tables from configured where build = %s order by environment",
         (build,),
@@ -161,7 +161,7 @@ def configured(connection: Connection, build: str) -> dict[str, EnvConfiguration
 
 
 def inherit(connection: Connection, build: str, base: str, environment: str) -> None:
-    """Give a build the events of an environment of the one that it is a copy of."""
+    """Copy to a build the events that an environment has in the build that it is based on."""
     columns = (
         "environment, revision, kind, at, seconds, run, host, process, is_transactional, "
         "checksum, sources, error"
@@ -185,6 +185,6 @@ def is_owned(connection: Connection, build: str) -> bool:
 
 
 def forget(connection: Connection, build: str) -> None:
-    """Remove the history of a build that is no more."""
+    """Remove the history of a dropped build."""
     for table in ("event", "configured"):
         connection.execute(f"delete from {table} where build = %s", (build,))  # noqa: S608

@@ -1,8 +1,8 @@
-"""What shaped a schema, file by file, and whether it is still the same.
+"""Fingerprint of a schema: digests of the files that shaped it, and whether they still match.
 
 Two digests are kept of a script: of its bytes, line endings apart, and of its syntax tree, in
 which comments and formatting do not count. The second is looked at only where the first
-differs. Imports no Alembic.
+differs.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def edited(sources: Mapping[str, Digest], files: Files) -> str:
 
 
 def shape_changed(before: Mapping[str, str], now: Mapping[str, str]) -> str:
-    """Return in words what else shapes a schema and is another now, or nothing."""
+    """Return in words which setting or version has changed that shapes a schema, or nothing."""
     for name, was in before.items():
         if now.get(name) != was:
             return f"{name} was {was}, and is {now.get(name) or 'gone'} now"

@@ -36,21 +36,17 @@ from pytest_dbmigrate.migrations.messages import (
     read,
 )
 
-# What this interpreter has comes first while we import: a `random.py` of the project must
-# not stand for the standard library's. The imports make many objects and no garbage:
-# collecting it meanwhile takes a fifth longer.
+# Before anything is imported, the working folder goes off the import path, where both `-c` and
+# `-m` put it: a `random.py` of the project must not replace the standard library's. Then comes
+# the rest of our own path, on which this package may have been found.
 _BOOT = """
 import sys
-sys.path[:] = own = [entry for entry in sys.path if entry]
-import gc, json
-gc.disable()
-full = json.loads(sys.stdin.readline())
-sys.path[:] = own + [entry for entry in full if entry not in own]
-from pytest_dbmigrate.child.main import main
-sys.path[:] = full
-gc.freeze()
-gc.enable()
-main(int(sys.argv[1]))
+sys.path[:] = [entry for entry in sys.path if entry]
+import json
+path = json.loads(sys.stdin.readline())
+sys.path += [entry for entry in path if entry not in sys.path]
+from pytest_dbmigrate.child.boot import boot
+boot(path, int(sys.argv[1]))
 """
 A = TypeVar("A", Result, Comparison, Scripts)
 _OUTPUT_KEPT = 20_000  # characters
@@ -131,7 +127,7 @@ class ChildProcess:
             raise _death(self._status(), running, self._printed())
         if isinstance(message, Failed):
             self._wait_for_end()
-            error = from_record(_redacted(message.error, self._password))
+            error = from_record(_redact_all(message.error, self._password))
             if isinstance(error, MigrationError):
                 error = replace(error, output=self._printed())
             raise error
@@ -177,14 +173,14 @@ class ChildProcess:
         """Return what the child has printed."""
         self._output.seek(0)
         # redacted before it is cut: a part of a password would not be recognized
-        return _end_of(redact(self._output.read(), self._password))
+        return _last_lines(redact(self._output.read(), self._password))
 
 
 def _ignore(_message: ProgressMessage) -> None:
     """Tell nothing: no revision is applied."""
 
 
-def _end_of(text: str) -> str:
+def _last_lines(text: str) -> str:
     """Return a text, or only its last lines if it is very long."""
     if len(text) <= _OUTPUT_KEPT:
         return text
@@ -192,12 +188,12 @@ def _end_of(text: str) -> str:
     return f"...\n{end[end.find(chr(10)) + 1 :]}"
 
 
-def _redacted(value: Any, password: str) -> Any:
+def _redact_all(value: Any, password: str) -> Any:
     """Return JSON data with the password taken out of every string in it."""
     if isinstance(value, dict):
-        return {key: _redacted(item, password) for key, item in value.items()}
+        return {key: _redact_all(item, password) for key, item in value.items()}
     if isinstance(value, list):
-        return [_redacted(item, password) for item in value]
+        return [_redact_all(item, password) for item in value]
     return redact(value, password) if isinstance(value, str) else value
 
 
@@ -211,6 +207,6 @@ def _death(status: int, revision: str, output: str) -> MigrationError:
     where = f"while revision {revision} ran" if revision else "before the first revision"
     return MigrationError(
         f"the process that runs the migrations {how} {where}",
-        todo=("see what it printed; out of memory, or a crash in a library?",),
+        todo=("see what it printed: it may be out of memory, or a library may have crashed",),
         output=output,
     )

@@ -1,4 +1,4 @@
-"""The state of each revision, folded from its events and from what the server says now.
+"""Revision states, folded from the events and from what the server says now.
 
 The model is Zitadel's migration system: an event is appended when a migration starts, and
 another when it is done or has failed. There a migration that was started and whose process
@@ -36,7 +36,7 @@ def fold(
     """
     latest: dict[str, Entry] = {}
     done: dict[str, Entry] = {}
-    for entry in _ordered(entries):
+    for entry in _in_order(entries):
         latest[entry.event.revision] = entry
         if entry.event.kind == "done":
             done[entry.event.revision] = entry
@@ -44,12 +44,12 @@ def fold(
     return {
         revision: RevisionState(revision, "done", done.get(revision, entry))
         if revision in believed
-        else RevisionState(revision, _unfinished(entry, owner_lives=owner_lives), entry)
+        else RevisionState(revision, _unfinished_state(entry, owner_lives=owner_lives), entry)
         for revision, entry in latest.items()
     }
 
 
-def _unfinished(entry: Entry, *, owner_lives: bool) -> State:
+def _unfinished_state(entry: Entry, *, owner_lives: bool) -> State:
     if entry.event.kind == "failed":
         return "failed"
     if entry.event.kind == "done":
@@ -63,7 +63,9 @@ def applied(entries: Sequence[Entry], heads: Collection[str]) -> list[str]:
     `heads` is what the version table says. The last of them in the order of events was
     committed last, so what was done before it is in effect; what came after it is not.
     """
-    order = list(dict.fromkeys(entry.event.revision for entry in reversed(_ordered(entries))))[::-1]
+    order = list(dict.fromkeys(entry.event.revision for entry in reversed(_in_order(entries))))[
+        ::-1
+    ]
     done = {entry.event.revision for entry in entries if entry.event.kind == "done"}
     last = max((at for at, revision in enumerate(order) if revision in heads), default=-1)
     return [it for at, it in enumerate(order) if at <= last and (it in done or it in heads)]
@@ -74,11 +76,11 @@ def beyond_rollback(entries: Iterable[Entry], in_effect: Collection[str]) -> str
 
     It committed on its own (an `autocommit_block`, say) before it was cut short or failed.
     """
-    for entry in _ordered(entries):
+    for entry in _in_order(entries):
         if not entry.event.is_transactional and entry.event.revision not in in_effect:
             return entry.event.revision
     return ""
 
 
-def _ordered(entries: Iterable[Entry]) -> list[Entry]:
+def _in_order(entries: Iterable[Entry]) -> list[Entry]:
     return sorted(entries, key=lambda entry: entry.id)

@@ -1,4 +1,4 @@
-"""The steps of `dbmigrate_before`: how they are named in the history and on the terminal."""
+"""Steps of `dbmigrate_before`: their names in the history and on the terminal."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ def is_file(step: str) -> bool:
 
 
 def label(step: str) -> str:
-    """Return a step in short: a file's name, or the beginning of what it says."""
+    """Return a short name for a step: a file's name, or the beginning of its text."""
     short = Path(step).name if is_file(step) else " ".join(step.split())
     return short if len(short) <= _LABEL else f"{short[: _LABEL - 4]} ..."

@@ -1,4 +1,4 @@
-"""Alembic's version table, read over a connection of our own."""
+"""Version table of Alembic, read over a connection of our own."""
 
 from __future__ import annotations
 

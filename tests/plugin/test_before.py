@@ -82,7 +82,7 @@ def test_files_statements_and_functions_are_run_in_their_order(project: Project)
     assert migrated(project) == ["early", "legacy", "one", "shapes.circle", "shapes.square"]
 
 
-def test_steps_are_told_if_asked_for(project: Project) -> None:
+def test_steps_are_listed_with_their_times_when_verbose(project: Project) -> None:
     project.write("prepare.py", PREPARES)
     project.write("sql/early.sql", "create table early ()")
     before(project, "sql/early.sql", "prepare:prepare", f"select 1 -- {'long ' * 20}")
@@ -110,7 +110,7 @@ def test_sql_of_a_file_that_fails_is_shown_with_its_place(project: Project) -> N
         "       create tabel late ();",
         "              ^",
         '  server: syntax error at or near "tabel"',
-        "  to do: mend it and run the tests again",
+        "  to do: fix it and run the tests again",
     ]
 
 
@@ -122,11 +122,11 @@ def test_a_statement_that_fails_is_shown(project: Project) -> None:
         "  sql: insert into early values ('one')",
         "                                 ^",
         '  server: invalid input syntax for type integer: "one"',
-        "  to do: mend it and run the tests again",
+        "  to do: fix it and run the tests again",
     ]
 
 
-def test_an_extension_that_is_not_there_is_told_where_to_get(project: Project) -> None:
+def test_the_error_of_a_missing_extension_says_where_to_get_it(project: Project) -> None:
     before(project, "create extension postgis")
 
     assert explained(project) == [
@@ -148,7 +148,7 @@ def test_a_function_that_fails_is_named_with_its_line(project: Project) -> None:
         "prepare:raises, of dbmigrate_before, failed",
         f"  file: prepare.py:{line_of(path, 'not today')}",
         "  error: RuntimeError: not today",
-        "  to do: mend it and run the tests again",
+        "  to do: fix it and run the tests again",
     ]
 
 
@@ -161,7 +161,7 @@ def test_sql_of_a_function_that_fails_is_shown(project: Project) -> None:
         f"  file: prepare.py:{line_of(path, 'insert into')}",
         "  sql: insert into legacy values (%(id)s)",
         '  server: relation "legacy" does not exist',
-        "  to do: mend it and run the tests again",
+        "  to do: fix it and run the tests again",
     ]
 
 
@@ -171,7 +171,7 @@ def test_what_is_no_plain_function_is_refused(project: Project, name: str) -> No
     before(project, f"prepare:{name}")
 
     assert explained(project) == [
-        f"dbmigrate_before names prepare:{name}, which is no plain function",
+        f"dbmigrate_before names prepare:{name}, which is not a plain function",
         "  to do: name a function that takes a Connection of SQLAlchemy",
     ]
 
@@ -184,7 +184,7 @@ def test_a_module_that_cannot_be_imported_names_the_line(project: Project) -> No
         "prepare:prepare, of dbmigrate_before, failed",
         f"  file: prepare.py:{line_of(path, 'import')}",
         "  error: ModuleNotFoundError: No module named 'surely_nothing_like_this'",
-        "  to do: mend it and run the tests again",
+        "  to do: fix it and run the tests again",
     ]
 
 
@@ -199,7 +199,7 @@ def test_a_file_that_is_not_there_is_refused_at_once(project: Project) -> None:
     )
 
 
-def test_it_is_run_once_and_an_edited_file_is_a_reason_to_begin_anew(resumer: Resumer) -> None:
+def test_a_file_is_run_once_and_causes_a_rebuild_when_edited(resumer: Resumer) -> None:
     project = resumer.project
     sql = project.write("prepare.sql", "create table legacy (id int)")
     before(project, "prepare.sql")
@@ -220,7 +220,7 @@ def test_it_is_run_once_and_an_edited_file_is_a_reason_to_begin_anew(resumer: Re
     assert resumer.how() == "unchanged: 2 revisions"
 
 
-def test_an_edited_function_is_a_reason_to_begin_anew_after_a_resumed_run(
+def test_an_edited_function_causes_a_rebuild_after_a_resumed_run(
     resumer: Resumer,
 ) -> None:
     project = resumer.project
@@ -243,7 +243,7 @@ def test_a_file_outside_of_the_rootdir_counts_too(resumer: Resumer) -> None:
     assert resumer.how() == "rebuilt: outside.sql was edited; 1 revision applied"
 
 
-def test_another_line_is_a_reason_to_begin_anew(resumer: Resumer) -> None:
+def test_another_line_causes_a_rebuild(resumer: Resumer) -> None:
     before(resumer.project, "create table legacy (id int)")
     resumer.how()
     before(resumer.project, "create table legacy (id bigint)")
@@ -253,7 +253,7 @@ def test_another_line_is_a_reason_to_begin_anew(resumer: Resumer) -> None:
     )
 
 
-def test_what_failed_is_told_by_status_and_run_again(resumer: Resumer) -> None:
+def test_a_failed_step_is_shown_by_status_and_run_again(resumer: Resumer) -> None:
     sql = resumer.project.write("prepare.sql", "create tabel legacy (id int)")
     before(resumer.project, "create table early ()", "prepare.sql")
     assert resumer.run().ret == 1
@@ -381,7 +381,9 @@ def test_an_asynchronous_env_is_run_beside_a_running_loop(project: Project) -> N
 
 
 @pytest.mark.parametrize("name", ["in_a_thread", "swallowing", "wrapping", "managed"])
-def test_a_revisions_error_is_told_whatever_becomes_of_it(project: Project, name: str) -> None:
+def test_a_revisions_error_is_reported_even_if_it_is_caught_around_it(
+    project: Project, name: str
+) -> None:
     project.write("app.py", WITHIN)
     project.ini(f"dbmigrate_within = app:{name}")
     file = project.revision("0001", 'op.execute("create tabel item ()")')
@@ -393,7 +395,7 @@ def test_a_revisions_error_is_told_whatever_becomes_of_it(project: Project, name
         "              ^",
         '  server: syntax error at or near "tabel"',
         "  left applied: nothing; 1 revision is not applied",
-        "  to do: mend the revision and run the tests again",
+        "  to do: fix the revision and run the tests again",
     ]
 
 
@@ -410,13 +412,15 @@ def test_one_that_does_not_do_the_work_is_an_error(project: Project, name: str) 
 
 
 @pytest.mark.parametrize(("name", "said"), [("nonsense", "returns"), ("something", "is")])
-def test_one_that_is_of_no_use_is_an_error(project: Project, name: str, said: str) -> None:
+def test_a_reference_that_cannot_be_used_is_an_error(
+    project: Project, name: str, said: str
+) -> None:
     project.write("app.py", WITHIN)
     project.ini(f"dbmigrate_within = app:{name}")
     project.revision("0001")
 
     assert explained(project) == [
-        f"dbmigrate_within names app:{name}, which is of no use: it {said} a int",
+        f"dbmigrate_within names app:{name}, which cannot be used: it {said} a int",
         "  to do: let it return a context manager,",
         "         or take one argument, the work to be done, and call it",
     ]

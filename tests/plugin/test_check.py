@@ -321,8 +321,8 @@ def test_a_comparison_that_fails_is_an_error_of_its_own(items_project: Project) 
         "the migrated schema could not be compared with the models",
         f"  tried: migrations/env.py:{line}",
         "         ZeroDivisionError: division by zero",
-        "  to do: mend what it says, or see `alembic check`",
-        "         to go on for now: --db-check=off",
+        "  to do: fix what it reports, or see `alembic check`",
+        "         to continue for now: --db-check=off",
     ]
 
 

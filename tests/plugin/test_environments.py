@@ -46,7 +46,7 @@ def test_environments_are_applied_in_the_order_of_their_lines(project: Project) 
         '  server: relation "invoice" does not exist',
         "  left applied: up to 0001; 1 revision is not applied",
         f"  tried: environment {shop.path}/alembic.ini",
-        "  to do: mend the revision and run the tests again",
+        "  to do: fix the revision and run the tests again",
     ]
 
 
@@ -102,7 +102,7 @@ def test_a_section_that_is_not_there_is_an_error(project: Project) -> None:
         f"{path} has no section [biling]",
         f"  tried: environment {path}:biling",
         "         it has shop",
-        "  to do: mend the name in dbmigrate_alembic",
+        "  to do: correct the name in dbmigrate_alembic",
     ]
 
 
@@ -129,7 +129,7 @@ def test_a_folder_without_scripts_is_an_error(project: Project) -> None:
     named(project, "shop/alembic.ini", "billing")
 
     assert explained(project) == [
-        f"{project.path}/billing is no folder of Alembic scripts: it has no env.py",
+        f"{project.path}/billing is not a folder of Alembic scripts: it has no env.py",
         f"  tried: environment {project.path}/billing",
         "  to do: name the folder that has it, or an ini file, in dbmigrate_alembic",
     ]
@@ -217,7 +217,7 @@ def test_a_function_that_returns_something_else_is_an_error(project: Project) ->
     named(project, "configs:nothing")
 
     assert explained(project) == [
-        "configs:nothing returns a NoneType, and no Config of Alembic",
+        "configs:nothing returns a NoneType, not an Alembic Config",
         "  to do: let it return an alembic.config.Config, or name something else",
     ]
 
@@ -231,7 +231,7 @@ def test_a_function_that_raises_is_an_error(project: Project) -> None:
         "the migration scripts could not be read",
         f"  tried: configs.py:{line_of(path, 'no configuration today')}",
         "         RuntimeError: no configuration today",
-        "  to do: mend what it says, or see `alembic upgrade head`",
+        "  to do: fix what it reports, or see `alembic upgrade head`",
     ]
 
 
@@ -243,7 +243,7 @@ def test_a_function_that_is_not_there_is_an_error(project: Project) -> None:
     assert explained(project) == [
         "dbmigrate_alembic names configs:plane, and configs has no plane",
         f"  tried: importing configs, from {path}",
-        "  to do: mend the name",
+        "  to do: correct the name",
     ]
 
 
@@ -256,7 +256,7 @@ def test_a_module_that_is_not_there_is_an_error(project: Project) -> None:
     assert found[:2] + found[-1:] == [
         "dbmigrate_alembic names confgis:plain, and there is no module confgis",
         "  tried: importing it with this path:",
-        "  to do: mend the name, or add its folder to pytest's setting pythonpath",
+        "  to do: correct the name, or add its folder to pytest's setting pythonpath",
     ]
     assert f"           {project.path}" in found
 
@@ -297,7 +297,7 @@ def test_environments_with_one_version_table_are_an_error(project: Project) -> N
         project.write(f"{name}/migrations/env.py", sync_env())
 
     assert explained(project) == [
-        "two environments have one version table, public.alembic_version",
+        "two environments use the same version table, public.alembic_version",
         f"  tried: environment {project.path}/billing/alembic.ini",
         f"         the scripts of the other: {project.path}/shop/migrations",
         "  to do: give one of them its own: version_table in context.configure()",
@@ -352,7 +352,7 @@ DRIFT_TODO = [
 
 
 @pytest.mark.parametrize("leaver", [0, 1])
-def test_a_table_that_one_leaves_is_told_once(project: Project, leaver: int) -> None:
+def test_a_table_without_a_model_is_reported_once(project: Project, leaver: int) -> None:
     both = shop_and_billing(project)
     both[0].models("article")
     both[1].models("invoice")
@@ -365,7 +365,7 @@ def test_a_table_that_one_leaves_is_told_once(project: Project, leaver: int) -> 
 
 
 @pytest.mark.parametrize("forgetful", [0, 1])
-def test_a_model_that_one_does_not_migrate_is_told(project: Project, forgetful: int) -> None:
+def test_a_model_that_no_migration_adds_is_reported(project: Project, forgetful: int) -> None:
     both = shop_and_billing(project)
     tables_of = (["article"], ["invoice"])
     tables_of[forgetful].append("lost")
@@ -398,7 +398,7 @@ def test_one_without_models_stands_beside_one_with_them(project: Project, silent
     ]
 
 
-def test_none_with_models_is_said_once(project: Project) -> None:
+def test_that_none_has_models_is_reported_once(project: Project) -> None:
     shop_and_billing(project)
 
     assert told(project.run())[-1].endswith(
@@ -430,7 +430,7 @@ def test_an_error_in_the_second_names_it(project: Project) -> None:
         '  server: syntax error at or near "tabel"',
         "  left applied: up to 0001; 1 revision is not applied",
         f"  tried: environment {billing.path}/alembic.ini",
-        "  to do: mend the revision and run the tests again",
+        "  to do: fix the revision and run the tests again",
     ]
 
 
@@ -450,7 +450,7 @@ def test_an_env_py_that_fails_when_all_is_applied_is_named(project: Project) -> 
         f"  tried: environment {shop.path}/alembic.ini",
         f"         migrations/env.py:{line_of(env, 'raise')}",
         "         RuntimeError: once is enough",
-        "  to do: mend what it says, or see `alembic upgrade head`",
+        "  to do: fix what it reports, or see `alembic upgrade head`",
     ]
 
 

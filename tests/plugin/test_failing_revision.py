@@ -16,7 +16,7 @@ def test_unit(): pass
 @pytest.mark.parametrize("number", [1, 2])
 def test_database(migrated_db, number): pass
 """
-MEND = "  to do: mend the revision and run the tests again"
+MEND = "  to do: fix the revision and run the tests again"
 
 
 def explained(project: Project) -> list[str]:
@@ -204,13 +204,13 @@ def test_a_migration_process_that_is_killed_is_named_with_its_revision(
 
     assert explained(items_project) == [
         "the process that runs the migrations was killed by SIGKILL while revision 0002 ran",
-        "  to do: see what it printed; out of memory, or a crash in a library?",
+        "  to do: see what it printed: it may be out of memory, or a library may have crashed",
         "  env.py and the migrations printed:",
         "    so far so good",
     ]
 
 
-def test_an_extension_that_is_not_there_is_told_where_to_get(items_project: Project) -> None:
+def test_the_error_of_a_missing_extension_says_where_to_get_it(items_project: Project) -> None:
     file = items_project.revision("0002", 'op.execute("create extension postgis")')
 
     assert explained(items_project) == [
@@ -249,7 +249,7 @@ def test_each_database_test_ends_in_one_line(items_project: Project) -> None:
     assert output(result).count("RuntimeError: no") == 1
 
 
-def test_the_failure_is_said_as_soon_as_it_happens(items_project: Project) -> None:
+def test_the_failure_is_reported_as_soon_as_it_happens(items_project: Project) -> None:
     items_project.revision("0002", 'raise RuntimeError("no")')
     items_project.tests(TESTS)
 

@@ -131,7 +131,7 @@ def test_what_env_has_looked_for_is_named(
         "the migrations could not be run: env.py failed",
         f"  tried: migrations/env.py:{line_of(path, name)}",
         f"         {error}",
-        "  to do: mend what it says; if it is about the address of the database:",
+        "  to do: fix what it reports; if it is about the address of the database:",
         "         let env.py take its URL from config.get_main_option('sqlalchemy.url'),",
         "         or name the environment variable it reads in dbmigrate_env",
         f"         env.py looked for {name!r} in config.attributes: it can be given a connection,",
@@ -207,7 +207,7 @@ def test_a_revisions_error_is_told_whatever_env_does_with_it(
         "              ^",
         '  server: syntax error at or near "tabel"',
         "  left applied: up to 0001; 1 revision is not applied",
-        "  to do: mend the revision and run the tests again",
+        "  to do: fix the revision and run the tests again",
     ]
 
 

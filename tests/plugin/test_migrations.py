@@ -214,7 +214,7 @@ def test_the_target_is_a_revision(items_project: Project) -> None:
     items_project.run("--db-target=0001").assert_outcomes(passed=1)
 
 
-def test_an_unknown_target_is_said_to_be_unknown(items_project: Project) -> None:
+def test_an_unknown_target_is_reported_as_unknown(items_project: Project) -> None:
     items_project.tests(USES_ITEM)
 
     assert explained(items_project.run("--db-target=0009")) == [
@@ -285,7 +285,7 @@ def test_an_env_that_cannot_be_imported_names_the_line(items_project: Project) -
         "the migrations could not be run: env.py failed",
         "  tried: migrations/env.py:1",
         "         ModuleNotFoundError: No module named 'a_module_that_is_not_there'",
-        "  to do: mend what it says; if it is about the address of the database:",
+        "  to do: fix what it reports; if it is about the address of the database:",
         "         let env.py take its URL from config.get_main_option('sqlalchemy.url'),",
         "         or name the environment variable it reads in dbmigrate_env",
     ]
@@ -300,7 +300,7 @@ def test_a_revision_that_cannot_be_parsed_names_the_line(items_project: Project)
         "the migration scripts could not be read",
         f"  tried: migrations/versions/0002.py:{line}",
         f"         SyntaxError: expected ':' (0002.py, line {line})",
-        "  to do: mend what it says, or see `alembic upgrade head`",
+        "  to do: fix what it reports, or see `alembic upgrade head`",
     ]
 
 
@@ -312,7 +312,7 @@ def test_a_revision_that_cannot_be_imported_names_the_line(items_project: Projec
         "the migration scripts could not be read",
         "  tried: migrations/versions/0002.py:1",
         "         ModuleNotFoundError: No module named 'a_module_that_is_not_there'",
-        "  to do: mend what it says, or see `alembic upgrade head`",
+        "  to do: fix what it reports, or see `alembic upgrade head`",
     ]
 
 
@@ -324,7 +324,7 @@ def test_an_env_that_exits_is_an_error(items_project: Project) -> None:
         "the migrations could not be run: env.py failed",
         "  tried: migrations/env.py:4",
         "         SystemExit: 3",
-        "  to do: mend what it says; if it is about the address of the database:",
+        "  to do: fix what it reports; if it is about the address of the database:",
         "         let env.py take its URL from config.get_main_option('sqlalchemy.url'),",
         "         or name the environment variable it reads in dbmigrate_env",
         "  env.py and the migrations printed:",
@@ -338,7 +338,7 @@ def test_an_env_that_ends_its_process_is_an_error(items_project: Project) -> Non
 
     assert explained(items_project.run()) == [
         "the process that runs the migrations ended with 3 before the first revision",
-        "  to do: see what it printed; out of memory, or a crash in a library?",
+        "  to do: see what it printed: it may be out of memory, or a library may have crashed",
     ]
 
 
@@ -379,7 +379,7 @@ def test_an_env_that_fails_after_the_last_revision_is_an_error(items_project: Pr
         "the migrations could not be run: env.py failed",
         f"  tried: migrations/env.py:{line_of(file, '1 / 0')}",
         "         ZeroDivisionError: division by zero",
-        "  to do: mend what it says, or see `alembic upgrade head`",
+        "  to do: fix what it reports, or see `alembic upgrade head`",
     ]
 
 
@@ -441,7 +441,7 @@ def test_a_missing_revision_is_named(items_project: Project) -> None:
     assert explained(items_project.run())[:3] == [
         "no script has revision 0002, which another revision follows",
         f"  tried: reading the scripts in {items_project.path}/migrations",
-        "  to do: restore it, or mend the script that has down_revision = '0002'",
+        "  to do: restore it, or correct the script that has down_revision = '0002'",
     ]
 
 
@@ -509,7 +509,7 @@ def test_a_url_whose_parts_env_fills_in_is_replaced_all_the_same(project: Projec
 
 
 @pytest.mark.parametrize("way", ["role", "PGOPTIONS"])
-def test_what_is_set_for_the_projects_sessions_disturbs_none_of_ours(
+def test_defaults_of_the_projects_sessions_do_not_disturb_ours(
     project: Project, monkeypatch: pytest.MonkeyPatch, role: Dsn, way: str
 ) -> None:
     """The project reads where it does not say otherwise, and its tables are in a schema."""

@@ -109,7 +109,7 @@ def test_a_drift_error_lists_the_differences() -> None:
 def test_a_revision_error_shows_the_place_the_statement_and_what_the_server_said() -> None:
     error = RevisionError(
         "revision 0003 failed",
-        todo=("mend the revision and run the tests again",),
+        todo=("fix the revision and run the tests again",),
         output="INFO running",
         revision="0003",
         file="migrations/versions/0003_key.py",
@@ -132,7 +132,7 @@ def test_a_revision_error_shows_the_place_the_statement_and_what_the_server_said
         "  detail: It never did.",
         "  hint: Say text.",
         "  left applied: up to 0002; 3 revisions are not applied",
-        "  to do: mend the revision and run the tests again",
+        "  to do: fix the revision and run the tests again",
         "  env.py and the migrations printed:",
         "    INFO running",
     ]

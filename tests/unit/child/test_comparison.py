@@ -209,7 +209,7 @@ def test_a_default_that_is_not_migrated_is_found(compare: Compare) -> None:
         (sa.Identity(always=True), "Identity(always=True)"),
     ],
 )
-def test_a_default_is_told_with_its_values(compare: Compare, default: Any, said: str) -> None:
+def test_a_default_is_reported_with_its_values(compare: Compare, default: Any, said: str) -> None:
     column = sa.Column("city_id", sa.Integer, server_default=default, nullable=True)
     found = compare(person(city_id=column), compare_server_default=True)
     assert [it.models for it in found if it.kind == "modify_default"] == [said]
@@ -296,7 +296,7 @@ class GrantOp(ops.MigrateOperation):
         raise NotImplementedError
 
 
-def test_an_unknown_kind_of_difference_is_told_as_it_is(compare: Compare) -> None:
+def test_an_unknown_kind_of_difference_is_reported_as_it_is(compare: Compare) -> None:
     def process(context: Any, revision: Any, directives: list[Any]) -> None:
         directives[0].upgrade_ops.ops.append(GrantOp())
 
@@ -317,7 +317,7 @@ class CreateView(ops.MigrateOperation):
         return ("add_view", self)
 
 
-def test_an_operation_without_words_of_its_own_is_told_by_its_facts(compare: Compare) -> None:
+def test_an_operation_without_text_is_reported_by_its_attributes(compare: Compare) -> None:
     def process(context: Any, revision: Any, directives: list[Any]) -> None:
         directives[0].upgrade_ops.ops.append(CreateView("cheap_items"))
 
@@ -338,7 +338,7 @@ class ReplaceOp(ops.MigrateOperation):
         return ("replace", "PGView: public.big", "create or replace view ...")
 
 
-def test_an_operation_is_told_by_what_it_is_about_and_its_lists(compare: Compare) -> None:
+def test_an_operation_is_reported_with_its_subject_and_its_lists(compare: Compare) -> None:
     def process(context: Any, revision: Any, directives: list[Any]) -> None:
         directives[0].upgrade_ops.ops.append(ReplaceOp())
 

@@ -12,7 +12,7 @@ from pytest_dbmigrate.child import failure
 if TYPE_CHECKING:
     from tests.unit.projects import Project
 
-MEND = "  to do: mend the revision and run the tests again"
+MEND = "  to do: fix the revision and run the tests again"
 TABLE = 'op.execute("create table item (id int primary key, name text not null)")'
 
 
@@ -124,7 +124,7 @@ def test_an_error_of_the_driver_itself_is_shown(project: Project) -> None:
     ]
 
 
-def test_an_extension_that_the_server_does_not_ship_is_told_where_to_get(
+def test_the_error_of_a_missing_extension_says_where_to_get_it(
     driven_project: Project,
 ) -> None:
     driven_project.add("0001", 'op.execute("create extension nosuch")')
@@ -144,7 +144,7 @@ def test_a_file_outside_of_the_working_folder_is_named_in_full(
     assert explained(project)[1] == f"  file: {file}:11"
 
 
-def test_an_env_that_fails_before_it_connects_is_told_how_to_get_the_address(
+def test_the_error_of_an_env_that_does_not_connect_says_how_to_get_the_address(
     project: Project,
 ) -> None:
     project.write_env("import os\nos.environ['NO_SUCH_VARIABLE']\n")
@@ -152,20 +152,20 @@ def test_an_env_that_fails_before_it_connects_is_told_how_to_get_the_address(
         "the migrations could not be run: env.py failed",
         "  tried: migrations/env.py:2",
         "         KeyError: 'NO_SUCH_VARIABLE'",
-        "  to do: mend what it says; if it is about the address of the database:",
+        "  to do: fix what it reports; if it is about the address of the database:",
         "         let env.py take its URL from config.get_main_option('sqlalchemy.url'),",
         "         or name the environment variable it reads in dbmigrate_env",
     ]
 
 
-def test_an_env_that_fails_after_it_has_connected_is_told_to_be_mended(project: Project) -> None:
+def test_the_error_of_an_env_that_has_connected_says_to_fix_it(project: Project) -> None:
     env = Path("migrations/env.py").read_text()
     project.write_env(env + "\nraise ValueError('after all')\n")
     assert explained_outside(project) == [
         "the migrations could not be run: env.py failed",
         "  tried: migrations/env.py:11",
         "         ValueError: after all",
-        "  to do: mend what it says, or see `alembic upgrade head`",
+        "  to do: fix what it reports, or see `alembic upgrade head`",
     ]
 
 
@@ -177,7 +177,7 @@ def test_a_revision_that_cannot_be_parsed_is_named_with_its_line(project: Projec
         "the migration scripts could not be read",
         "  tried: migrations/versions/0001_change.py:11",
         "         SyntaxError: invalid syntax (0001_change.py, line 11)",
-        "  to do: mend what it says, or see `alembic upgrade head`",
+        "  to do: fix what it reports, or see `alembic upgrade head`",
     ]
 
 
@@ -185,7 +185,7 @@ def test_a_revision_that_cannot_be_parsed_is_named_with_its_line(project: Projec
     ("role", "literal", "name"),
     [("reader", "'reader'", "reader"), ('The "o\'r"', "'The \"o''r\"'", '"The ""o\'r"""')],
 )
-def test_a_role_that_is_there_already_is_told_how_to_be_guarded(
+def test_the_error_of_an_existing_role_says_how_to_guard_its_creation(
     project: Project, role: str, literal: str, name: str
 ) -> None:
     quoted = '"' + role.replace('"', '""') + '"'

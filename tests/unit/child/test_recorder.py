@@ -97,7 +97,7 @@ def test_what_an_imported_module_imports_belongs_to_the_script_too(root: Path) -
     assert sorted(found[1:]) == expected
 
 
-def test_a_circle_of_imports_is_gone_through_once(root: Path) -> None:
+def test_circular_imports_are_followed_once(root: Path) -> None:
     write(root, {"0001.py": "import one\n", "one.py": "import two\n", "two.py": "import one\n"})
     assert names(root, said(root)) == ["0001.py", "one.py", "two.py"]
 

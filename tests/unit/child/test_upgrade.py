@@ -97,7 +97,7 @@ def test_an_event_knows_the_checksum_of_its_revisions_file(project: Project) -> 
     assert checksums == [(hashlib.sha256(file.read_bytes()).hexdigest(),)] * 2
 
 
-def test_the_plan_and_each_step_are_told_as_they_happen(project: Project) -> None:
+def test_the_plan_and_each_step_are_reported_as_they_happen(project: Project) -> None:
     project.add("0001", "pass")
     project.add("0002", "pass", "0001")
     project.upgrade().run()

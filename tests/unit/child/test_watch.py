@@ -266,7 +266,7 @@ def commit(engine: sa.Engine) -> None:
         connection.execute(sa.text("select 1"))
 
 
-def test_only_what_is_committed_while_a_script_runs_is_heard(engine: sa.Engine) -> None:
+def test_only_commits_while_a_script_runs_are_noticed(engine: sa.Engine) -> None:
     heard: list[str] = []
     with watched(heard) as watch:
         commit(engine)
@@ -278,7 +278,7 @@ def test_only_what_is_committed_while_a_script_runs_is_heard(engine: sa.Engine) 
     assert heard == ["commit"]
 
 
-def test_after_a_script_that_raised_nothing_is_heard(engine: sa.Engine) -> None:
+def test_no_commit_is_noticed_after_a_script_has_raised(engine: sa.Engine) -> None:
     heard: list[str] = []
     with watched(heard) as watch:
         with pytest.raises(RuntimeError), watch.script():

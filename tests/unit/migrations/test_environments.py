@@ -101,7 +101,7 @@ def test_a_configured_toml_file_without_a_section_is_refused(
     ]
 
 
-def test_a_project_without_a_configuration_is_told_where_it_was_looked_for(
+def test_the_error_of_a_missing_configuration_lists_where_it_was_looked_for(
     folders: tuple[Path, Path],
 ) -> None:
     first, second = folders

@@ -227,7 +227,7 @@ def test_the_first_source_that_was_edited_is_named(tmp_path: Path) -> None:
         ({"Python": "3.12"}, "alembic was 1.18.0, and is gone now"),
     ],
 )
-def test_what_else_shapes_a_schema_and_has_changed_is_told_in_a_sentence(
+def test_a_changed_setting_or_version_is_reported_in_a_sentence(
     now: dict[str, str], sentence: str
 ) -> None:
     before = {"Python": "3.12", "alembic": "1.18.0"}

@@ -26,7 +26,7 @@ from pytest_dbmigrate.migrations.process import ChildProcess
 if TYPE_CHECKING:
     from tests.unit.projects import Project
 
-ADVICE = "  to do: see what it printed; out of memory, or a crash in a library?"
+ADVICE = "  to do: see what it printed: it may be out of memory, or a library may have crashed"
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_the_childs_failure_is_raised_with_what_it_printed(
         "  file: migrations/versions/0001_change.py:12",
         "  error: ZeroDivisionError: division by zero",
         "  left applied: nothing; 1 revision is not applied",
-        "  to do: mend the revision and run the tests again",
+        "  to do: fix the revision and run the tests again",
         "  env.py and the migrations printed:",
         "    so far so good",
     ]
