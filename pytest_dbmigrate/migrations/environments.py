@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_dbmigrate.errors import MigrationError
+from pytest_dbmigrate.settings.alembic_location import AlembicLocation
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -56,13 +57,15 @@ class Environment:
         return f"{place}:{self.section}" if self.section else place
 
 
-def find(configured: Sequence[str], folders: tuple[Path, ...]) -> tuple[Environment, ...]:
+def find(
+    configured: Sequence[AlembicLocation], folders: tuple[Path, ...]
+) -> tuple[Environment, ...]:
     """Return the configured environments, or the first one in `folders`.
 
     Raises `MigrationError` that lists where it looked.
     """
     if configured:
-        return tuple(_from_line(line, folders[0]) for line in configured)
+        return tuple(_at(location, folders[0]) for location in configured)
     tried = []
     for folder in dict.fromkeys(folders):
         ini, toml = folder / _INI, folder / _TOML
@@ -83,18 +86,18 @@ def names(environments: Sequence[Environment]) -> list[str]:
     return [str(it) if len(environments) > 1 else "" for it in environments]
 
 
-def _from_line(line: str, root: Path) -> Environment:
-    """Return the environment that a line names; a path in it is absolute."""
-    path = Path(line)
-    if path.is_dir():
-        return Environment("", "", str(root), scripts=line)
-    if path.is_file():
-        return _from_file(path)
-    left, _, right = line.rpartition(":")
-    if Path(left).is_file():
-        return replace(_from_file(Path(left)), section=right)
-    module, _, attribute = line.partition(":")
-    return Environment("", "", str(root), module=module, attribute=attribute)
+def _at(location: AlembicLocation, root: Path) -> Environment:
+    """Return the environment at a location; a script folder or a module belongs to the root."""
+    if location.file:
+        return replace(_from_file(Path(location.file)), section=location.section)
+    return Environment(
+        "",
+        "",
+        str(root),
+        scripts=location.scripts,
+        module=location.module,
+        attribute=location.attribute,
+    )
 
 
 def _from_file(path: Path) -> Environment:

@@ -71,9 +71,9 @@ def _refuse_suites(settings: Settings) -> None:
 
 
 def _refuse_environments(settings: Settings) -> None:
-    for line in settings.alembic:
-        if settings.alembic.count(line) > 1:
-            raise _error(f"dbmigrate_alembic names {line} twice", todo=("keep one of the lines",))
+    for place in settings.alembic:
+        if settings.alembic.count(place) > 1:
+            raise _error(f"dbmigrate_alembic names {place} twice", todo=("keep one of the lines",))
     count, environments = len(settings.target), len(settings.alembic) or 1
     if count not in (1, environments):
         raise _error(

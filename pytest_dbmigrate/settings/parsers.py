@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 _SUITE = r"[A-Za-z][A-Za-z0-9_-]*"
 _REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
-_PACKAGE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
-_FILES = (".ini", ".cfg", ".toml")
 _ATTRIBUTE = re.compile(r"([A-Za-z_]\w*)\s*=\s*(.*)")
 
 
@@ -91,26 +89,6 @@ def is_reference(line: str) -> bool:
     return _REFERENCE.fullmatch(line) is not None
 
 
-def environment(line: str, folders: tuple[Path, ...]) -> str:
-    """Return a line that names an Alembic environment, its path made absolute.
-
-    It is a file, `file:section`, a folder of scripts, or what a module or package has:
-    `module:function`, `package:folder`. Raises `ValueError` if there is no such thing.
-    """
-    line = line.strip()
-    for folder in folders:
-        if (folder / line).exists():
-            return _absolute(folder, line)
-    left, colon, right = line.rpartition(":")
-    for folder in folders:
-        if colon and (folder / left).is_file():
-            return f"{_absolute(folder, left)}:{right}"
-    package = line.partition(":")[0]
-    if colon and _PACKAGE.fullmatch(package) and not package.endswith(_FILES):
-        return line
-    raise ValueError(f"there is no file or folder {left if colon else line}")
-
-
 def step(line: str, folders: tuple[Path, ...]) -> str:
     """Return a line to be run before the first revision, the path of a file made absolute.
 
@@ -121,7 +99,7 @@ def step(line: str, folders: tuple[Path, ...]) -> str:
         return line
     for folder in folders:
         if (folder / line).is_file():
-            return _absolute(folder, line)
+            return str((folder / line).resolve())
     if re.search(r"\s", line):
         return line
     raise ValueError(f"there is no file {line}")
@@ -155,7 +133,3 @@ def attribute(line: str) -> Attribute:
     if not match:
         raise ValueError(f"{line.strip()!r} is not name = value")
     return Attribute(match[1], match[2].strip())
-
-
-def _absolute(folder: Path, path: str) -> str:
-    return str((folder / path).resolve())

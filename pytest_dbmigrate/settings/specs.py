@@ -10,6 +10,7 @@ from typing import Any
 
 from pytest_dbmigrate.addresses.env_variable import EnvVariable
 from pytest_dbmigrate.settings import parsers
+from pytest_dbmigrate.settings.alembic_location import AlembicLocation
 from pytest_dbmigrate.settings.kinds import (
     Choice,
     File,
@@ -64,7 +65,7 @@ class Specs:
         "the Alembic environments, a line each, applied in this order: an .ini file or a "
         "pyproject.toml, file.ini:section, a folder of scripts (or package:folder), or "
         "module:function that returns a Config (found beside the tests' root if not given)",
-        parsers.environment,
+        AlembicLocation.parse,
         metavar="ENVIRONMENT",
         has_option=True,
     )

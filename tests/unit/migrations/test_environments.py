@@ -8,6 +8,7 @@ import pytest
 
 from pytest_dbmigrate.errors import MigrationError
 from pytest_dbmigrate.migrations.environments import Environment, find
+from pytest_dbmigrate.settings.alembic_location import AlembicLocation
 
 TOML = "[tool.alembic]\nscript_location = 'migrations'\n"
 OTHER_TOML = "[tool.black]\nline-length = 100\n"
@@ -27,14 +28,18 @@ def write(folder: Path, name: str, text: str = "[alembic]\n") -> str:
     return str(folder / name)
 
 
+def locations(line: str, folders: tuple[Path, ...]) -> tuple[AlembicLocation, ...]:
+    return (AlembicLocation.parse(line, folders),) if line else ()
+
+
 def only(configured: str, folders: tuple[Path, ...]) -> Environment:
-    (found,) = find((configured,) if configured else (), folders)
+    (found,) = find(locations(configured, folders), folders)
     return found
 
 
 def refusal(configured: str, folders: tuple[Path, ...]) -> list[str]:
     with pytest.raises(MigrationError) as refused:
-        find((configured,) if configured else (), folders)
+        find(locations(configured, folders), folders)
     return str(refused.value).splitlines()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pytest_dbmigrate.settings.alembic_location import AlembicLocation
 from pytest_dbmigrate.settings.kinds import (
     Choice,
     Entry,
@@ -261,7 +262,7 @@ def test_a_path_from_the_command_line_starts_where_the_command_was_given(tmp_pat
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub/alembic.ini").touch()
     settings = resolve(tmp_path, {"alembic": "alembic.ini"}, {}, {}, start=tmp_path / "sub")
-    assert settings.alembic == (str(tmp_path / "sub/alembic.ini"),)
+    assert settings.alembic == (AlembicLocation(str(tmp_path / "sub/alembic.ini")),)
 
 
 def test_a_path_from_the_ini_starts_at_the_ini_file(tmp_path: Path) -> None:
@@ -269,7 +270,7 @@ def test_a_path_from_the_ini_starts_at_the_ini_file(tmp_path: Path) -> None:
     (tmp_path / "sub/alembic.ini").touch()
     ini = {"dbmigrate_alembic": "alembic.ini"}
     settings = resolve(tmp_path, {}, {}, ini, ini_folder=tmp_path / "sub", start=tmp_path)
-    assert settings.alembic == (str(tmp_path / "sub/alembic.ini"),)
+    assert settings.alembic == (AlembicLocation(str(tmp_path / "sub/alembic.ini")),)
 
 
 @pytest.mark.parametrize("spelled", ["1", "true", "True", "YES", "on"])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pytest_dbmigrate.addresses.dsn import Dsn, Secret
 from pytest_dbmigrate.addresses.env_variable import EnvVariable
+from pytest_dbmigrate.settings.alembic_location import AlembicLocation
 from pytest_dbmigrate.settings.resolution import resolve
 from pytest_dbmigrate.settings.specs import every_spec
 from tests.unit.resolving import refusal, resolved, with_url
@@ -105,13 +106,21 @@ def test_lines_that_name_something_are_made_absolute(tmp_path: Path) -> None:
     }
     settings = resolve(root, {}, {}, ini, ini_folder=folder)
     assert settings.alembic == (
+        AlembicLocation(f"{folder}/alembic.ini"),
+        AlembicLocation(f"{folder}/alembic.ini", section="shop"),
+        AlembicLocation(scripts=f"{root}/migrations"),
+        AlembicLocation(module="shop.db", attribute="migrations"),
+        AlembicLocation(module="shop.db", attribute="config"),
+        AlembicLocation(module="shop", attribute="alembic.ini:shop"),
+    )
+    assert [str(location) for location in settings.alembic] == [
         f"{folder}/alembic.ini",
         f"{folder}/alembic.ini:shop",
         f"{root}/migrations",
         "shop.db:migrations",
         "shop.db:config",
         "shop:alembic.ini:shop",
-    )
+    ]
     assert settings.before == (f"{folder}/roles.sql", "create schema shop", "shop.db:prepare")
     assert (
         settings.changed()[1]
