@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests import pages
 from tests.plugin.projects import Project, block, line_of, told
 
 
@@ -20,7 +21,11 @@ from tests.plugin.projects import Project, block, line_of, told
 def test_a_project_with_it_is_migrated_and_compared(
     project: Project, name: str, passed: int
 ) -> None:
+    """The files that its page shows are the project's."""
     project.copy(f"integrations/{name}")
+    page = f"docs/how-to/integrations/{name.replace('_', '-')}.md"
+    for file, text in pages.files(page).items():
+        project.write(file, text)
 
     result = project.run()
 

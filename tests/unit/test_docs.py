@@ -5,17 +5,20 @@ from __future__ import annotations
 import ast
 import re
 import runpy
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from textwrap import dedent
 from typing import Any
 
+import iniconfig
 import pytest
 
 from pytest_dbmigrate.plugin.options import ACTIONS
 from pytest_dbmigrate.settings.kinds import Flag
+from pytest_dbmigrate.settings.resolution import resolve
 from pytest_dbmigrate.settings.specs import every_spec
+from tests import pages, workflows
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -25,7 +28,6 @@ else:
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")])
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-BLOCK = re.compile(r"^ *```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 SETTING = re.compile(r"--(?:no-)?db-[a-z][a-z-]*|\bdbmigrate_[a-z]\w*|\bDBMIGRATE_[A-Z]\w*")
 NO_SETTINGS = {"DBMIGRATE_PG15_BIN", "DBMIGRATE_REAL_CACHE"}  # tox.ini's, and tests/real's
 OLDEST_SQLALCHEMY = ("sqlalchemy", "; python_version < '3.13'")
@@ -83,24 +85,125 @@ def test_every_setting_that_is_named_exists(page: Path) -> None:
     assert set(SETTING.findall(page.read_text())) - spellings() - NO_SETTINGS == set()
 
 
-def blocks(wanted: str) -> Iterator[Any]:
-    """Yield the fenced blocks in a language, named by page and line."""
-    for page in PAGES:
-        text = page.read_text()
-        for match in BLOCK.finditer(text):
-            if match[1] == wanted:
-                line = text.count("\n", 0, match.start()) + 1
-                yield pytest.param(dedent(match[2]), id=f"{page.name}:{line}")
+NOT_RUN = 4  # examples of other plugins, and a variant; a new one needs as good a reason
+MENTIONED = (  # files that the pages' settings name, and that have to exist
+    "alembic.ini",
+    "backend/alembic.ini",
+    "billing/alembic.ini",
+    "compose.yaml",
+    "config.yaml.template",
+    "config/local.yaml.template",
+    "migrations/env.py",
+    "optuna/storages/_rdb/alembic.ini",
+    "shop/alembic.ini",
+    "sql/roles.sql",
+    "tests/drift.txt",
+)
 
 
-@pytest.mark.parametrize("text", list(blocks("python")))
-def test_python_in_the_pages_is_python(text: str) -> None:
-    ast.parse(text)
+def named(found: Iterable[pages.Block]) -> list[Any]:
+    """Return the blocks as parameters that are named by page and line."""
+    return [pytest.param(block, id=str(block)) for block in found]
 
 
-@pytest.mark.parametrize("text", list(blocks("toml")))
-def test_toml_in_the_pages_is_toml(text: str) -> None:
-    assert tomllib.loads(text)
+@pytest.mark.parametrize("block", named(pages.blocks("python")))
+def test_python_in_the_pages_is_python(block: pages.Block) -> None:
+    ast.parse(block.text)
+
+
+@pytest.mark.parametrize("block", named(pages.blocks("python")))
+def test_python_in_the_pages_is_run_or_says_why_not(block: pages.Block) -> None:
+    assert bool(block.file) or len(block.not_run.split()) > 3
+
+
+def test_few_examples_are_not_run() -> None:
+    assert len([block for block in pages.blocks("python") if block.not_run]) == NOT_RUN
+
+
+def settings_of(block: pages.Block) -> dict[str, Any]:
+    """Return the plugin's settings in a block of ini or toml, as pytest would read them."""
+    if block.language == "toml":
+        tool = tomllib.loads(block.text).get("tool", {})
+        table = tool.get("pytest", {})
+        keys = table.get("ini_options", table)
+    else:
+        head = "" if re.search(r"^\[", block.text, re.MULTILINE) else "[pytest]\n"
+        sections = iniconfig.IniConfig("pytest.ini", data=head + block.text).sections
+        keys = sections.get("pytest", sections.get("tool:pytest", {}))
+    return {
+        key: str(value).lower() if isinstance(value, bool) else value
+        for key, value in keys.items()
+        if key.startswith("dbmigrate_")
+    }
+
+
+@pytest.mark.parametrize(
+    "block", named(block for block in pages.blocks("ini", "toml") if settings_of(block))
+)
+def test_settings_in_the_pages_can_be_used(tmp_path: Path, block: pages.Block) -> None:
+    mention_files(tmp_path)
+    ini = settings_of(block)
+    needed = {}
+    if "dbmigrate_target" in ini:
+        needed["dbmigrate_alembic"] = "shop/alembic.ini\nbilling/alembic.ini"
+
+    settings = resolve(tmp_path, {}, {}, {**needed, **ini}, tmp_path)
+
+    assert {f"dbmigrate_{name}" for name, said in settings.sources.items() if said == "ini"} == {
+        *needed,
+        *ini,
+    }
+
+
+def mention_files(folder: Path) -> None:
+    """Make the files that the pages' settings name."""
+    for name in MENTIONED:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("{url}")
+
+
+def commands(page: Path) -> Iterator[str]:
+    """Yield the commands of pytest in a page's blocks, fenced or indented."""
+    for line in page.read_text().splitlines():
+        if match := re.match(r"(?:    |\$ |- run: )+(?:\$ )?(pytest(?: [^#]*)?)(?:  .*)?$", line):
+            yield match[1]
+
+
+@pytest.mark.parametrize(
+    ("page", "command"),
+    [
+        pytest.param(page, command, id=f"{page.name}: {command.strip()}")
+        for page in [*PAGES, *sorted((ROOT / "docs/ci").glob("*.yml"))]
+        for command in dict.fromkeys(commands(page))
+        if "db-" in command or "dbmigrate-" in command
+    ],
+)
+def test_options_in_the_pages_can_be_used(tmp_path: Path, page: Path, command: str) -> None:
+    mention_files(tmp_path)
+    known = {spec.option: spec for spec in every_spec() if spec.has_option}
+    options: dict[str, Any] = {}
+    for word in command.split("   ", maxsplit=1)[0].split():
+        if not re.match(r"--(no-)?(db|dbmigrate)-", word):
+            continue
+        option, equals, value = word.replace("--dbmigrate-", "--db-").partition("=")
+        if option.removeprefix("--db-") in ACTIONS:
+            continue
+        spec = known[option.replace("--no-", "--", 1)]
+        assert bool(equals) == (not isinstance(spec, Flag)), word
+        said = value.replace("${{ matrix.suite }}", "unit").replace("$SUITE", "unit")
+        said = said if equals else str(not option.startswith("--no-")).lower()
+        options[spec.name] = [said] if spec.kind == "lines" else said
+    if "accept_drift" in options:
+        options.setdefault("baseline", "drift.txt")
+
+    settings = resolve(tmp_path, options, {}, {}, start=tmp_path)
+
+    assert {name for name, said in settings.sources.items() if said == "option"} == {*options}
+
+
+@pytest.mark.parametrize("block", named(pages.blocks("toml")))
+def test_toml_in_the_pages_is_toml(block: pages.Block) -> None:
+    assert tomllib.loads(block.text)
 
 
 def raised() -> list[str]:
@@ -200,3 +303,36 @@ def test_the_lowest_versions_that_are_tried_are_the_lowest_allowed() -> None:
     assert {key: version.removesuffix(".0") for key, version in pinned.items()} == bounds
     real = (ROOT / "tests/real/optuna/requirements-sqlalchemy-1.4.txt").read_text()
     assert f"sqlalchemy=={oldest}" in real.splitlines()
+
+
+def lint_workflows(schema: str, *files: Path) -> str:
+    """Return what the schema of a CI's workflow files says against some of them."""
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}"]
+    done = subprocess.run([*command, *files], capture_output=True, text=True, check=False)
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+def test_the_workflow_files_are_what_the_schemas_want() -> None:
+    assert lint_workflows("github-workflows", *workflows.GITHUB, *workflows.OURS) == ""
+    assert lint_workflows("gitlab-ci", workflows.GITLAB) == ""
+
+
+def test_every_workflow_file_is_shown_on_a_page() -> None:
+    shown = re.findall(r"literalinclude\} \.\./ci/(\S+)", (ROOT / "docs/how-to/ci.md").read_text())
+
+    assert set(shown) == {path.name for path in (ROOT / "docs/ci").iterdir()}
+
+
+def test_our_own_workflows_call_targets_that_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    called = {
+        word
+        for file in workflows.OURS
+        for command in re.findall(
+            r"run: make ([a-z -]+?)(?= [A-Z_]+=|$)", file.read_text(), re.MULTILINE
+        )
+        for word in command.split()
+    }
+
+    assert called >= {"lint", "types", "docs", "test"}
+    assert [word for word in called if not re.search(rf"^{word}:", makefile, re.MULTILINE)] == []

@@ -1,0 +1,1 @@
+"""Its folder is on the import path, and so are `shop` and the tests."""

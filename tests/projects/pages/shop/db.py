@@ -1,0 +1,7 @@
+"""The engine, made at import."""
+
+import os
+
+from sqlalchemy import create_engine
+
+engine = create_engine(os.environ["DATABASE_URL"])
