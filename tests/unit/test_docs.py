@@ -29,6 +29,14 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")])
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 SETTING = re.compile(r"--(?:no-)?db-[a-z][a-z-]*|\bdbmigrate_[a-z]\w*|\bDBMIGRATE_[A-Z]\w*")
+MADE = {
+    "alembic.ini",
+    "models.py",
+    "env.py",
+    "build/killed.txt",
+    "build/real.txt",
+    "tests/test_users.py",
+}
 NO_SETTINGS = {"DBMIGRATE_PG15_BIN", "DBMIGRATE_REAL_CACHE"}  # tox.ini's, and tests/real's
 OLDEST_SQLALCHEMY = ("sqlalchemy", "; python_version < '3.13'")
 REQUIREMENT = re.compile(r"([A-Za-z0-9-]+)(?:\[[a-z,]+\])?>=([\d.]+)(; .*)?")
@@ -69,6 +77,29 @@ def test_every_page_of_the_guide_is_in_its_index() -> None:
     pages = {page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")}
     assert set(LINK.findall(index)) == pages - {"index.md"}
     assert {f"{page}.md" for page in trees} == pages - {"index.md"}
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/explanation/architecture.md"])
+def test_every_file_that_is_named_exists(page: str) -> None:
+    files = [path.relative_to(ROOT).as_posix() for path in repository()]
+    text = (ROOT / page).read_text()
+    names = re.findall(r"`([\w./-]*(?:/|\.(?:py|md|toml|txt|yaml|yml)))`", text)
+
+    ends = {name: f"/{name.strip('/')}" for name in names if name not in MADE}
+    assert len(ends) > 5
+    assert [
+        name
+        for name, end in ends.items()
+        if not any(f"/{file}".endswith(end) or f"{end}/" in f"/{file}" for file in files)
+    ] == []
+
+
+def repository() -> Iterator[Path]:
+    """Yield the files of the repository, but for what is installed or made."""
+    for folder in ("pytest_dbmigrate", "tests", "docs", "examples", ".github", ".ci"):
+        yield from (path for path in (ROOT / folder).rglob("*") if path.is_file())
+    yield from (path for path in ROOT.glob("*") if path.is_file())
+    yield ROOT / ".pre-commit-config.yaml"
 
 
 def spellings() -> set[str]:
