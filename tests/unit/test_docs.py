@@ -223,7 +223,7 @@ def test_options_in_the_pages_can_be_used(tmp_path: Path, page: Path, command: s
         assert bool(equals) == (not isinstance(spec, Flag)), word
         said = value.replace("${{ matrix.suite }}", "unit").replace("$SUITE", "unit")
         said = said if equals else str(not option.startswith("--no-")).lower()
-        options[spec.name] = [said] if spec.kind == "lines" else said
+        options[spec.name] = [said] if spec.is_repeatable else said
     if "accept_drift" in options:
         options.setdefault("baseline", "drift.txt")
 
