@@ -47,7 +47,7 @@ def why_not(script: ScriptDirectory, context: MigrationContext) -> str:
 
 
 @dataclass(frozen=True)
-class Others:
+class OtherTables:
     """Tables of other environments, each as `schema.table`, and the default schema."""
 
     names: AbstractSet[str] = frozenset()
@@ -60,7 +60,7 @@ class Others:
 
 
 def differences(
-    config: Config, script: ScriptDirectory, context: MigrationContext, others: Others
+    config: Config, script: ScriptDirectory, context: MigrationContext, others: OtherTables
 ) -> list[Difference]:
     """Return what autogenerate would write a migration for, sorted.
 

@@ -70,7 +70,7 @@ def configuration(
     config = _config(environment, arguments, dsn.url(options.driver))
     if config.cmd_opts is None:
         config.cmd_opts = arguments
-    _stand_where_the_scripts_are(config, options.root)
+    _change_to_folder_of_scripts(config, options.root)
     driver = options.driver or _driver(config)
     url = dsn.url(driver)
     config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
@@ -155,7 +155,7 @@ def _of_reference(environment: Environment, arguments: argparse.Namespace, url: 
     return config
 
 
-def _stand_where_the_scripts_are(config: Config, root: str) -> None:
+def _change_to_folder_of_scripts(config: Config, root: str) -> None:
     """Go to the folder that a relative path of the scripts is meant from.
 
     It is the one of the ini file, that of the project, or one above the ini file.

@@ -98,7 +98,7 @@ class EnvRun:
 
         def wrapped(heads: Any, context: MigrationContext) -> Iterable[MigrationStep]:
             self.has_asked = True
-            self.schema = _answer(context.connection, "select current_schema()")
+            self.schema = _query(context.connection, "select current_schema()")
             self.script = self._context.script  # env.py may have set another
             return steps(heads, context)
 
@@ -111,7 +111,7 @@ class EnvRun:
                 "env.py configures Alembic without a connection",
                 todo=("let it pass connection=... to context.configure()",),
             )
-        database = _answer(connection, "select current_database()")
+        database = _query(connection, "select current_database()")
         if database != self._dsn.dbname:
             url = connection.engine.url
             where = f"{url.host or 'a socket'}:{url.port or 5432}"
@@ -130,7 +130,7 @@ def config_files(config: Config) -> list[str]:
     return [os.path.realpath(path) for path in paths if path]
 
 
-def _answer(connection: Any, question: str) -> Any:
+def _query(connection: Any, question: str) -> Any:
     """Return what the database answers on env.py's connection, which is left as it was."""
     was_in_transaction = connection.in_transaction()
     answer = connection.exec_driver_sql(question).scalar()

@@ -49,7 +49,7 @@ from pytest_dbmigrate.migrations.steps import BEFORE
 
 def scripts(request: ScriptsRequest) -> Scripts:
     """Return the revisions that the scripts know, without running env.py."""
-    _find_modules_in(request.root)
+    _add_to_search_path(request.root)
     nowhere = Dsn("127.0.0.1", 1, "", "", "")
     options = AlembicOptions(root=request.root)
 
@@ -77,7 +77,7 @@ class JobRunner:
             self._recorder = FileRecorder(job.options.root, job.address_files)
         self._missed: list[str] = []  # what env.py looked for in config.attributes
         self._comparison = Comparison()
-        _find_modules_in(job.options.root)
+        _add_to_search_path(job.options.root)
 
     def upgrade(self) -> Result:
         """Return the result: the environment applied, and compared if it is its turn."""
@@ -164,7 +164,7 @@ class JobRunner:
         env = self._upgrade.env
         began = time.monotonic()
         theirs = {name for it in others for name in (*it.models, *it.made, *it.versions)}
-        leave = comparison.Others(theirs - {*env.models()}, env.schema)
+        leave = comparison.OtherTables(theirs - {*env.models()}, env.schema)
         try:
             differences = comparison.differences(config, script, context, leave)
         except Exception as error:
@@ -268,7 +268,7 @@ def _misplaced_heads(table: str, heads: tuple[str, ...], done: list[str]) -> Mig
     )
 
 
-def _find_modules_in(root: str) -> None:
+def _add_to_search_path(root: str) -> None:
     """Let what settings name as `module:function` be found in the project's folder, too."""
     if root not in sys.path:
         sys.path.append(root)

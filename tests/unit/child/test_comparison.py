@@ -72,7 +72,7 @@ def compare(connection: sa.Connection, script: tuple[Config, ScriptDirectory]) -
         environment.configure(
             connection=connection, target_metadata=metadata, **{"compare_type": True, **options}
         )
-        return comparison.differences(*script, environment.get_context(), comparison.Others())
+        return comparison.differences(*script, environment.get_context(), comparison.OtherTables())
 
     return compared
 
