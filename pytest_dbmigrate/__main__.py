@@ -1,4 +1,4 @@
-"""`python -m pytest_dbmigrate`."""
+"""Entry point of `python -m pytest_dbmigrate`, the same program as `pytest-dbmigrate`."""
 
 from pytest_dbmigrate.cli import main
 
