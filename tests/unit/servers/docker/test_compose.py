@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
-import pytest
-
 from pytest_dbmigrate.addresses.dsn import Dsn, Secret
-from pytest_dbmigrate.errors import ServerError
 from pytest_dbmigrate.servers.docker import compose
 from pytest_dbmigrate.servers.options import THROW_AWAY
 
@@ -136,99 +132,3 @@ def test_a_dollar_sign_is_written_so_that_compose_does_not_interpolate_it() -> N
 def test_a_remote_engine_publishes_the_port_where_it_can_be_reached() -> None:
     text = compose.render(compose.own("postgres:18"), DSN, RUN, "0.0.0.0")
     assert json.loads(text)["services"]["postgres"]["ports"] == ["0.0.0.0::5432"]
-
-
-def written(folder: Path, text: str) -> str:
-    file = folder / "compose.yaml"
-    file.write_text(text)
-    return str(file)
-
-
-ONE = """
-services:
-  db:
-    image: ${SHOP_IMAGE:-postgres:17}
-    environment:
-      POSTGRES_USER: shopkeeper
-      POSTGRES_INITDB_ARGS: --icu-rules=$$
-"""
-TWO = """
-services:
-  web: {image: nginx}
-  db:
-    image: postgres:17
-    environment: {POSTGRES_DB: shop}
-"""
-
-
-@pytest.mark.docker
-def test_the_only_service_of_a_project_is_its_postgres(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SHOP_IMAGE", "postgres:16")
-    found = compose.from_project(written(tmp_path, ONE), "")
-    assert (found.name, found.user, found.dbname, found.image) == (
-        "db",
-        "shopkeeper",
-        "shopkeeper",
-        "postgres:16",
-    )
-
-
-@pytest.mark.docker
-def test_a_projects_dollar_sign_arrives_as_it_was_meant(tmp_path: Path) -> None:
-    found = compose.from_project(written(tmp_path, ONE), "db")
-    environment = rendered(found)["services"]["db"]["environment"]
-    assert environment["POSTGRES_INITDB_ARGS"] == "--icu-rules=$"
-
-
-@pytest.mark.docker
-def test_the_named_service_is_taken_of_several(tmp_path: Path) -> None:
-    found = compose.from_project(written(tmp_path, TWO), "db")
-    assert (found.name, found.user, found.dbname) == ("db", "postgres", "shop")
-    assert list(rendered(found)["services"]) == ["db"]
-
-
-@pytest.mark.docker
-def test_a_service_that_is_built_has_no_image_to_pull(tmp_path: Path) -> None:
-    text = "services: {db: {image: shop-db, build: .}}"
-    assert compose.from_project(written(tmp_path, text), "").image == ""
-
-
-def refusal(file: str, wanted: str) -> list[str]:
-    with pytest.raises(ServerError) as refused:
-        compose.from_project(file, wanted)
-    return str(refused.value).splitlines()
-
-
-@pytest.mark.docker
-def test_several_services_without_a_name_are_refused_with_their_names(tmp_path: Path) -> None:
-    file = written(tmp_path, TWO)
-    assert refusal(file, "") == [
-        f"{file} has several services",
-        "  tried: its services are db, web",
-        "  to do: set dbmigrate_compose_service to the one that is Postgres",
-    ]
-
-
-@pytest.mark.docker
-def test_a_service_that_does_not_exist_is_refused_with_those_that_do(tmp_path: Path) -> None:
-    file = written(tmp_path, ONE)
-    assert refusal(file, "postgres") == [
-        f"{file} has no service postgres",
-        "  tried: its services are db",
-        "  to do: set dbmigrate_compose_service to the one that is Postgres",
-    ]
-
-
-@pytest.mark.docker
-def test_a_compose_file_that_cannot_be_read_is_refused_with_what_compose_said(
-    tmp_path: Path,
-) -> None:
-    file = written(tmp_path, "services: [")
-    first, *said, todo = refusal(file, "")
-    assert (first, todo) == (
-        f"Docker Compose cannot read {file}",
-        "  to do: mend the file, or unset dbmigrate_compose_file",
-    )
-    assert said[0].startswith("  tried: ")
