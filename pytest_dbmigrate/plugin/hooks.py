@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-import time
 from collections.abc import Generator
 from typing import Any
 
@@ -12,12 +10,11 @@ import pytest
 
 from pytest_dbmigrate.plugin import options
 from pytest_dbmigrate.plugin.fixtures import WITH_DATABASE, WITH_SERVER, explain_scope
-from pytest_dbmigrate.plugin.state import RUN_VARIABLE, STATE, State
+from pytest_dbmigrate.plugin.role import RUN_VARIABLE
+from pytest_dbmigrate.plugin.state import STATE, State
 
 # What only a run with a database needs is imported where it is needed: a run of unit tests
 # pays for each module that is imported here.
-
-_TELL_EVERY = 0.1  # seconds
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -33,7 +30,11 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     try:
         return (yield)
     except Exception as error:
-        if state.suite and state.is_worker and type(error).__name__ == "ConftestImportFailure":
+        if (
+            state.role.suite
+            and state.role.is_worker
+            and type(error).__name__ == "ConftestImportFailure"
+        ):
             return None  # the collection reports it, and the other suites run on
         if state.has_session:
             from pytest_dbmigrate.plugin import redaction
@@ -52,7 +53,10 @@ def pytest_configure(config: pytest.Config) -> None:
             "was loaded by one: load it with -p dbmigrate"
         )
     if state.is_controller:
-        config.pluginmanager.register(Controller(state), "dbmigrate-controller")
+        from pytest_dbmigrate.plugin.progress import ProgressTeller
+
+        teller = ProgressTeller(state.narrator, config.pluginmanager)
+        config.pluginmanager.register(teller, "dbmigrate-progress")
     elif state.settings.shared and not state.is_inert:
         from pytest_dbmigrate.plugin.shared import Shared
 
@@ -77,7 +81,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     needed = {name for item in session.items for name in getattr(item, "fixturenames", ())}
     if state.settings.shared and session.items:
         needed.add("migrated_db")
-    if state.is_worker or state.is_controller or state.is_inert or not needed & WITH_SERVER:
+    if state.role.is_worker or state.is_controller or state.is_inert or not needed & WITH_SERVER:
         return
     if session.testsfailed and not session.config.option.continue_on_collection_errors:
         return
@@ -93,7 +97,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Refuse to go on with an address that a conftest or another plugin has overridden."""
     state = session.config.stash[STATE]
-    name = state.overridden()
+    name = state.environ.overridden()
     if name and not state.is_inert:
         state.refuse(name)
 
@@ -146,62 +150,7 @@ def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
             spec.env[RUN_VARIABLE] = str(run.folder)
 
 
-class Controller:
-    """xdist's controller runs no tests: it tells what the workers do to the database.
-
-    Until the first report arrives, pytest writes nothing and a thread of ours does the
-    telling, so that long migrations are not a long silence; from then on, each report
-    is an occasion.
-    """
-
-    def __init__(self, state: State) -> None:
-        self._narrator = state.narrator
-        self._plugins = state.config.pluginmanager
-        self._has_reports = threading.Event()
-        self._looked_at = 0.0
-        self._teller = threading.Thread(target=self._tell, daemon=True)
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self) -> None:
-        """Begin to tell."""
-        self._teller.start()
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Tell what has been noted meanwhile; a look for each report would cost too much."""
-        self._end_teller()
-        now = time.monotonic()
-        if now - self._looked_at < _TELL_EVERY:
-            return
-        self._looked_at = now
-        terminal = self._plugins.getplugin("terminalreporter")
-        before = getattr(terminal, "currentfspath", None)
-        self._narrator.show()
-        if before is not None and terminal.showfspath and terminal.currentfspath is None:
-            terminal.write_fspath_result(report.nodeid, "")  # the line of a file was cut short
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self) -> None:
-        """End the thread where there was no report at all."""
-        self._end_teller()
-
-    def _tell(self) -> None:
-        while not self._has_reports.wait(_TELL_EVERY):
-            self._narrator.show()
-
-    def _end_teller(self) -> None:
-        self._has_reports.set()
-        if self._teller.is_alive():
-            self._teller.join()
-
-
 def _state_of(config: pytest.Config) -> State:
     if STATE not in config.stash:
-        config.stash[STATE] = State(config, _begin)
+        config.stash[STATE] = State(config)
     return config.stash[STATE]
-
-
-def _begin(state: State) -> None:
-    from pytest_dbmigrate.plugin.reports import Reports
-
-    state.config.pluginmanager.register(Reports(state), "dbmigrate-reports")

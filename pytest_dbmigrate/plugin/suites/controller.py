@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from pytest_dbmigrate.plugin.state import COVERAGE_VARIABLE, SUITE_VARIABLE, State
+from pytest_dbmigrate.plugin.role import COVERAGE_VARIABLE, SUITE_VARIABLE
+from pytest_dbmigrate.plugin.state import State
 from pytest_dbmigrate.plugin.suites import table, worker, xdist_internals
 from pytest_dbmigrate.plugin.suites.coverage import Measuring
 from pytest_dbmigrate.plugin.suites.scheduler import SuiteScheduling

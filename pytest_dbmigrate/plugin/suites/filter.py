@@ -17,16 +17,16 @@ from pytest_dbmigrate.suites.plan import Plan
 class Filter:
     """Keeps tests, modules and conftest files of all other suites away.
 
-    `state.suite` is empty if this suite is all the user has selected.
+    `state.role.suite` is empty if this suite is all the user has selected.
     """
 
     def __init__(self, plan: Plan, mine: Suite, state: State) -> None:
         self._plan = plan
         self._root = state.config.rootpath
-        self._is_alone = not state.suite
+        self._is_alone = not state.role.suite
         # a controller counts what is deselected in all suites; what is another's is not
-        self._counts_others = not (state.suite and state.is_worker)
-        self._begun_with = set(state.foreground.get("begun_with", ()))
+        self._counts_others = not state.role.is_suite_worker
+        self._begun_with = set(state.role.foreground.get("begun_with", ()))
         self._suites = plan.suites
         self._mine = mine
         self._expressions = {

@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
-from pytest_dbmigrate.plugin.state import (
+from pytest_dbmigrate.plugin.role import (
     COVERAGE_VARIABLE,
     FOREGROUND_VARIABLE,
     RUN_VARIABLE,
     SUITE_VARIABLE,
-    State,
 )
+from pytest_dbmigrate.plugin.state import State
 from pytest_dbmigrate.plugin.suites import table
 from pytest_dbmigrate.plugin.suites.coverage import Measuring
 from pytest_dbmigrate.suites.plan import Plan
@@ -157,11 +157,11 @@ class Child:
     def pytest_configure(self, config: pytest.Config) -> None:
         """Write reports beside those of the others, not over them; count failures with theirs."""
         if getattr(config.option, "xmlpath", None):
-            config.option.xmlpath = str(self._folder / f"{self._state.suite}.xml")
+            config.option.xmlpath = str(self._folder / f"{self._state.role.suite}.xml")
         page = getattr(config.option, "htmlpath", None)
         if page:  # of pytest-html
             path = Path(page)
-            config.option.htmlpath = str(path.with_stem(f"{path.stem}-{self._state.suite}"))
+            config.option.htmlpath = str(path.with_stem(f"{path.stem}-{self._state.role.suite}"))
         if self._order["maxfail"]:
             config.option.maxfail = self._order["maxfail"]
 
@@ -184,7 +184,7 @@ class Child:
             "seconds": time.perf_counter() - self._began,
             "databases": self._state.session().taken if self._state.has_session else 0,
         }
-        (self._folder / f"{self._state.suite}.json").write_text(json.dumps(told))
+        (self._folder / f"{self._state.role.suite}.json").write_text(json.dumps(told))
 
 
 def combined(statuses: list[int]) -> int:

@@ -24,17 +24,17 @@ def begin(state: State) -> None:
     just one, the run is a plain one that may have to leave other suites' tests alone.
     Raises `pytest.UsageError`.
     """
-    if state.coverage:
+    if state.role.coverage:
         from pytest_dbmigrate.plugin.suites import coverage
 
-        coverage.begin(state.config, state.coverage)
+        coverage.begin(state.config, state.role.coverage)
     try:
         made = _plan(state)
     except SettingError as error:
         raise pytest.UsageError(f"dbmigrate: {error}") from None
-    if state.suite or len(made.names) == 1:
-        _begin_one(state, made, state.suite or made.names[0])
-    elif not state.is_worker:
+    if state.role.suite or len(made.names) == 1:
+        _begin_one(state, made, state.role.suite or made.names[0])
+    elif not state.role.is_worker:
         _begin_many(state, made)
 
 
@@ -43,18 +43,18 @@ def _begin_one(state: State, made: Plan, name: str) -> None:
 
     mine = made.suites.named(name)
     manager = state.config.pluginmanager
-    if state.suite or made.needs_filter(name):
+    if state.role.suite or made.needs_filter(name):
         _look_at(state.config, _anchors(made, state.config, mine))
         manager.register(Filter(made, mine, state), "dbmigrate-suite")
-    if state.suite and state.is_worker:
+    if state.role.is_suite_worker:
         from pytest_dbmigrate.plugin.suites.worker import Worker
 
         manager.register(Worker(state, name), "dbmigrate-suite-worker")
         Worker.keep_coverage(state.config)
-    if state.foreground:
+    if state.role.foreground:
         from pytest_dbmigrate.plugin.suites.foreground import Child
 
-        manager.register(Child(state, state.foreground), "dbmigrate-suite-child")
+        manager.register(Child(state, state.role.foreground), "dbmigrate-suite-child")
 
 
 def _begin_many(state: State, made: Plan) -> None:
