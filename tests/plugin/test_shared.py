@@ -200,15 +200,32 @@ def test_the_fixture_hands_out_that_database_also_to_session_fixtures(runs: Runs
 
 
 def test_each_worker_with_a_test_has_one_and_the_others_none(runs: Runs) -> None:
+    runs.project.write(
+        "conftest.py",
+        """
+        import os
+        from pathlib import Path
+
+        class Looping:
+            def pytest_runtestloop(self):  # after those that come first, before xdist's own
+                Path(f"looping-{os.environ['PYTEST_XDIST_WORKER']}").touch()
+
+        def pytest_collection_finish(session):
+            if "PYTEST_XDIST_WORKER" in os.environ:
+                session.config.pluginmanager.register(Looping())
+        """,
+    )
     runs.project.tests(
         """
         import os, time
+        from pathlib import Path
         import psycopg
 
         def test_it():
             url = os.environ["DATABASE_URL"]
             _, run, worker = url.rpartition("/")[2].split("_")
-            time.sleep(1)  # an idle worker would have taken one by now
+            while len(list(Path().glob("looping-*"))) < 2:  # the idle one, too
+                time.sleep(0.01)
             with psycopg.connect(url) as connection:
                 names = connection.execute(
                     "select datname from pg_database where datname like %s", [f"dbm_{run}_gw%"]
