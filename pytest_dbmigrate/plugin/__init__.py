@@ -1,4 +1,4 @@
-"""The plugin `dbmigrate`: the only rooms that import pytest."""
+"""Plugin `dbmigrate` for pytest: its hooks and fixtures; the only room that imports pytest."""
 
 from pytest_dbmigrate.plugin.fixtures import db_server, migrated_db, migrated_db_factory
 from pytest_dbmigrate.plugin.hooks import (

@@ -1,4 +1,4 @@
-"""`--db-status` and `--db-stop`: they act on what is kept, and run no test."""
+"""Actions `--db-status` and `--db-stop`: they show or end what is kept, and run no test."""
 
 from __future__ import annotations
 

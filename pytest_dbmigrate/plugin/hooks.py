@@ -1,4 +1,4 @@
-"""When things happen: the hooks of pytest and xdist."""
+"""Hooks of pytest and pytest-xdist: when the plugin reads settings, prepares, tells and ends."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def pytest_configure(config: pytest.Config) -> None:
     state.set_environ()  # not done yet if a conftest registered the plugin
     if not state.is_early and (state.settings.suites or state.settings.suite):
         raise pytest.UsageError(
-            "dbmigrate: suites are told apart before any conftest file is imported, and the plugin "
-            "was loaded by one: load it with -p dbmigrate"
+            "dbmigrate: suites are separated before any conftest file is imported, but a conftest "
+            "file loaded the plugin: load it with -p dbmigrate"
         )
     if state.is_controller:
         from pytest_dbmigrate.plugin.progress import ProgressTeller
@@ -95,7 +95,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Refuse to go on with an address that a conftest or another plugin has overridden."""
+    """Fail the tests that need a database if a conftest or a plugin has overridden its address."""
     state = session.config.stash[STATE]
     name = state.environ.overridden()
     if name and not state.is_inert:

@@ -1,4 +1,7 @@
-"""What the user reads: the header, the progress, and the summary of what went wrong."""
+"""Narrator: progress and summary of a run on the terminal, in the words that the user reads.
+
+It follows the run's journal, whichever process wrote it; under pytest-xdist it is the controller's.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ _PLAIN_EVERY = 5.0  # seconds between two lines of progress in a log
 
 
 class Narrator:
-    """Tells the run's journal on the terminal, as it is written by any process of the run."""
+    """Tells the notes of a run's journal, each once, and keeps what belongs in the summary."""
 
     def __init__(
         self, config: pytest.Config, *, shows: bool, is_captured: bool, accepts: bool = False
@@ -83,7 +86,9 @@ class Narrator:
                 _write_lines(terminal, [leak.test, *(f"  {it}" for it in leak.connections)])
         if self._kept:
             terminal.write_sep("=", f"{_NAME}: kept databases")
-            _write_lines(terminal, [*self._kept, "end them: python -m pytest_dbmigrate stop"])
+            _write_lines(
+                terminal, [*self._kept, "remove them with: python -m pytest_dbmigrate stop"]
+            )
 
     def _explain(self, failure: DbmigrateError, terminal: pytest.TerminalReporter) -> None:
         terminal.write_sep("=", f"{_NAME}: no database", red=True, bold=True)
@@ -155,13 +160,13 @@ class Narrator:
             self._line("\n".join(["env.py and the migrations printed:", *lines]))
 
     def _tell_cluster(self, note: notes.ClusterChanged) -> None:
-        who = "the migrations made, for the whole server"
+        what = "server-wide objects made by the migrations"
         if not note.is_sure:
-            who = "new on the whole server since the migrations began"
-        self._line(f"{who}: {', '.join(note.things)}")
+            what = "server-wide objects new since the migrations began"
+        self._line(f"{what}: {', '.join(note.things)}")
         if note.stays:
             page = "docs/reference/migrations.md (Roles)"
-            self._line(f"it stays when the run ends: guard it, see {page}")
+            self._line(f"they stay when the run ends: guard them, see {page}")
 
     def _tell_failure(self, error: DbmigrateError) -> None:
         if self._failure is None:  # the first one explains those that follow from it

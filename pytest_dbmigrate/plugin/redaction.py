@@ -1,4 +1,4 @@
-"""Takes passwords out of the reports of tests: tracebacks, locals, captured output."""
+"""Redaction: passwords are taken out of reports, their tracebacks, locals and captured output."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""`dbmigrate_shared`: one database for all tests of this process, whether they ask or not.
+"""Shared database (`dbmigrate_shared`): one for all tests of a process, whether they ask or not.
 
-Registered only where that is set, and where tests are run. It is for suites that were written
-for one database which is simply there: the application has its address from a variable, and
-no test names a fixture.
+Registered only where that is set, and where tests are run. It is for test suites that
+expect one database to be simply there: the application has its address from a variable, and no
+test names a fixture.
 """
 
 from __future__ import annotations

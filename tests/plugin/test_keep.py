@@ -49,7 +49,7 @@ def kept(ended: Ended) -> list[str]:
         *lines, advice = ended.block("dbmigrate: kept databases")
     except StopIteration:
         return []
-    assert advice == "end them: python -m pytest_dbmigrate stop"
+    assert advice == "remove them with: python -m pytest_dbmigrate stop"
     return lines
 
 

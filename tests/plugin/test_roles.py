@@ -15,9 +15,9 @@ from tests.plugin.projects import Project, block, line_of, output, told
 from tests.plugin.resuming import Resumer, cached, how
 
 READER = 'op.execute("create role app_reader")'
-MADE = "the migrations made, for the whole server: "
-NEW = "new on the whole server since the migrations began: "
-STAYS = "it stays when the run ends: guard it, see docs/reference/migrations.md (Roles)"
+MADE = "server-wide objects made by the migrations: "
+NEW = "server-wide objects new since the migrations began: "
+STAYS = "they stay when the run ends: guard them, see docs/reference/migrations.md (Roles)"
 TEST = "def test_it(migrated_db): pass"
 STARTED = """
 def test_it(migrated_db):

@@ -338,8 +338,8 @@ def test_a_plugin_that_comes_too_late_for_suites_says_so(suites: Suites) -> None
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "".join(result.errlines) == (
-        "ERROR: dbmigrate: suites are told apart before any conftest file is imported, and the "
-        "plugin was loaded by one: load it with -p dbmigrate"
+        "ERROR: dbmigrate: suites are separated before any conftest file is imported, but a "
+        "conftest file loaded the plugin: load it with -p dbmigrate"
     )
 
 

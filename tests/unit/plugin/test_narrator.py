@@ -35,8 +35,8 @@ dbmigrate: before: some text (500 ms)
 dbmigrate: 1/2 some text (500 ms)
 dbmigrate: env.py and the migrations printed:
   some text
-dbmigrate: the migrations made, for the whole server: one, two
-dbmigrate: it stays when the run ends: guard it, see docs/reference/migrations.md (Roles)
+dbmigrate: server-wide objects made by the migrations: one, two
+dbmigrate: they stay when the run ends: guard them, see docs/reference/migrations.md (Roles)
 dbmigrate: some text: some text; 2 revisions applied in 0.50 s; not compared with the models: \
 some text
 dbmigrate: some text
@@ -56,7 +56,7 @@ some text
   two
 ========================== dbmigrate: kept databases ===========================
 some text
-end them: python -m pytest_dbmigrate stop
+remove them with: python -m pytest_dbmigrate stop
 """.splitlines()  # the other notes are told on a terminal alone, where a line can be replaced
 
 
