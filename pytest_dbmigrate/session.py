@@ -276,14 +276,14 @@ class Session:
         from pytest_dbmigrate.databases.pools import Pools
         from pytest_dbmigrate.template import outcome
         from pytest_dbmigrate.template.builder import Builder
+        from pytest_dbmigrate.template.context import BuildContext
 
         replaced = self._make_control_database(server) or self.run.read(startup.REPLACED) or ""
         control = Control(server.dsn, self.run.id, durable=server.durable, home=self._home)
         try:
-            builder = Builder(
-                self.settings, self.run, server, control, found, children.take, replaced
-            )
-            template = outcome.ensure(control, builder.make, self.settings.wait, self._note_waiting)
+            context = BuildContext(self.settings, self.run, server, control, found, children.take)
+            make = Builder(context, replaced).make
+            template = outcome.ensure(control, make, self.settings.wait, self._note_waiting)
             lease = Lease(control, self.run.id, self.worker, template)
             return _DatabaseAccess(control, lease, Pools(lease.name))
         except BaseException:

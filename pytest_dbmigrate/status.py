@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from pytest_dbmigrate.addresses.dsn import Dsn
 from pytest_dbmigrate.databases import builds, control_tables, names
@@ -24,6 +25,7 @@ from pytest_dbmigrate.servers.kept.record import Kept
 from pytest_dbmigrate.servers.server import Server
 from pytest_dbmigrate.settings.values import Settings
 from pytest_dbmigrate.template import candidates
+from pytest_dbmigrate.template.facts import AppliedRevision, SealedFacts, applied_from
 from pytest_dbmigrate.version import __version__
 
 
@@ -123,8 +125,8 @@ def _of(build: Build, history: events.Connection, dsn: Dsn) -> dict[Key, Line]:
     owned = events.is_owned(history, build.id)
     found = _folded([it for it in entries if it.environment == BEFORE], None, owned=owned)
     if build.sealed is not None:
-        return found | _of_records(build.sealed["applied"])
-    found |= _of_records(build.base)
+        return found | _of_applied(SealedFacts.from_record(build.sealed).applied)
+    found |= _of_applied(applied_from(build.base))
     configured = events.configured(history, build.id)
     for name in dict.fromkeys(it.environment for it in entries if it.environment != BEFORE):
         applied = None
@@ -151,15 +153,13 @@ def _folded(entries: list[Entry], applied: list[str] | None, *, owned: bool) -> 
     }  # fmt: skip
 
 
-def _of_records(records: list[dict[str, Any]]) -> dict[Key, Line]:
-    return {(it["environment"], it["revision"]): _based(it) for it in records}
-
-
-def _based(record: dict[str, Any]) -> Line:
-    at = datetime.fromisoformat(record["at"])
-    return Line(
-        record["revision"], "", "done", at, record["seconds"], record["run"], record["environment"]
-    )
+def _of_applied(applied: Iterable[AppliedRevision]) -> dict[Key, Line]:
+    return {
+        (it.environment, it.revision): Line(
+            it.revision, "", "done", it.at, it.seconds, it.run, it.environment
+        )
+        for it in applied
+    }
 
 
 def _joined(known: list[Line], found: dict[Key, Line]) -> list[Line]:

@@ -68,8 +68,8 @@ def begin(
     return control.dsn.at(scratch)
 
 
-def go_on(control: Control, build: str, run: str) -> Dsn:
-    """Return the database of a build that was cut short; it is this run's from now on."""
+def resume(control: Control, build: str, run: str) -> Dsn:
+    """Return the database of a build that was cut short; it belongs to `run` from now on."""
     control.execute(
         "update build set run = %s, used_at = clock_timestamp() where id = %s", (run, build)
     )

@@ -1,16 +1,15 @@
-"""Which of the kept builds a run can go on from, and why the others cannot be.
+"""Candidates for a resume: which kept builds a run can resume, and why not the others.
 
-Nothing is changed here: the events, the version table, the catalog and the files are read
+No build is changed here: the events, the version table, the catalog and the files are read
 and compared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from pytest_dbmigrate.addresses.dsn import Dsn
 from pytest_dbmigrate.databases import names
@@ -20,60 +19,65 @@ from pytest_dbmigrate.databases.control import Control
 from pytest_dbmigrate.migrations import events, fingerprint, revision_states, versions
 from pytest_dbmigrate.migrations.env_configuration import EnvConfiguration
 from pytest_dbmigrate.migrations.events import Connection, Entry
-from pytest_dbmigrate.migrations.fingerprint import Files, Manifest
+from pytest_dbmigrate.migrations.fingerprint import Files
+from pytest_dbmigrate.migrations.revision_states import RevisionState
+from pytest_dbmigrate.template.context import BuildContext
+from pytest_dbmigrate.template.facts import (
+    AppliedRevision,
+    SealedFacts,
+    Template,
+    applied_from,
+)
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A build to go on from: what is applied in it, in order.
+    """A build that can be resumed, and the revisions that are applied in it, in order.
 
-    `configured` is what each environment's env.py had configured, as far as the build came;
-    `recovered` are revisions that were committed and whose end nobody could write down;
-    `unfinished` is what was cut short or failed after them.
+    `configured` is what each environment's env.py had configured, as far as the build got;
+    `recovered` are revisions that were committed although nobody lived to record it;
+    `unfinished` is the revision that was cut short or failed after them.
     """
 
     build: Build
-    applied: list[dict[str, Any]]
+    applied: tuple[AppliedRevision, ...]
     configured: dict[str, EnvConfiguration]
-    recovered: list[Entry] = field(default_factory=list)
-    unfinished: revision_states.RevisionState | None = None
+    recovered: tuple[Entry, ...] = ()
+    unfinished: RevisionState | None = None
 
 
 class Unusable(Exception):  # noqa: N818  # a reason, not an error
-    """Why a build cannot be gone on from, as the end of a sentence; empty if it is of no use."""
+    """Why a build cannot be resumed, as the end of a sentence; empty if it is of no use."""
 
 
-def current(
-    builds: list[Build], control: Control, files: Files, shape: dict[str, str], *, check: bool
-) -> Build | None:
-    """Return the sealed build that is just what a new one would be, or None."""
+def current(builds: Iterable[Build], context: BuildContext, files: Files) -> Template | None:
+    """Return the sealed template that equals what a new build would make, or None."""
     for build in builds:
-        if build.sealed is None or fingerprint.shape_changed(build.shape, shape):
+        if build.sealed is None or fingerprint.shape_changed(build.shape, context.shape):
             continue
-        is_judged = not check or build.sealed["is_checked"]
-        is_same = is_judged and not fingerprint.changed(Manifest(**build.sealed["manifest"]), files)
-        if is_same and control.is_sealed(names.template(build.id)):
-            return build
+        sealed = SealedFacts.from_record(build.sealed)
+        if not sealed.is_checked and context.settings.check != "off":
+            continue
+        assert sealed.manifest is not None  # what is kept has one
+        is_same = not fingerprint.changed(sealed.manifest, files)
+        if is_same and context.control.is_sealed(names.template(build.id)):
+            return Template(build.id, sealed.template)
     return None
 
 
 def best(
-    builds: list[Build],
-    control: Control,
-    history: Connection,
-    files: Files,
-    shape: dict[str, str],
+    builds: Iterable[Build], context: BuildContext, history: Connection, files: Files
 ) -> tuple[Candidate | None, str]:
-    """Return the build with most of the revisions to go on from; else why there is none.
+    """Return the build to resume with most of the revisions; else why there is none.
 
-    The reason is that of the build used last. What still works on a build that was cut short
-    is ended: the caller has the lock that says nobody may.
+    The reason is that of the build used last. Whatever still works on a build that was cut
+    short is disconnected: the caller holds the lock that says nobody may.
     """
     found: list[Candidate] = []
     reasons: list[str] = []
     for build in builds:
         with _noting(reasons):
-            found.append(_judge(build, control, history, files, shape))
+            found.append(_judge(build, context, history, files))
     if found:
         # of equals the one that is no template yet: it need not be copied
         return max(found, key=lambda it: (len(it.applied), it.build.sealed is None)), ""
@@ -88,31 +92,29 @@ def _noting(reasons: list[str]) -> Iterator[None]:
         reasons.append(str(reason))
 
 
-def _judge(
-    build: Build, control: Control, history: Connection, files: Files, shape: dict[str, str]
-) -> Candidate:
-    changed = fingerprint.shape_changed(build.shape, shape)
+def _judge(build: Build, context: BuildContext, history: Connection, files: Files) -> Candidate:
+    changed = fingerprint.shape_changed(build.shape, context.shape)
     if changed:
         raise Unusable(changed)
     configured = events.configured(history, build.id)
     if not configured:
         raise Unusable("")  # it never came to its first revision
-    for facts in configured.values():
-        edited = fingerprint.edited(facts.common, files)
+    for configuration in configured.values():
+        edited = fingerprint.edited(configuration.common, files)
         if edited:
             raise Unusable(f"{Path(edited).name} was edited")
-    candidate = _progress(build, configured, control, history)
+    candidate = _progress(build, configured, context.control, history)
     for revision in candidate.applied:
         _need_same(revision, files)
     return candidate
 
 
-def _need_same(revision: dict[str, Any], files: Files) -> None:
-    label = Path(revision["file"]).stem
-    edited = fingerprint.edited(revision["sources"], files)
+def _need_same(revision: AppliedRevision, files: Files) -> None:
+    label = Path(revision.file).stem
+    edited = fingerprint.edited(revision.sources, files)
     if not edited:
         return
-    if edited != revision["file"]:
+    if edited != revision.file:
         raise Unusable(f"{label} uses {Path(edited).name}, which was edited")
     if files.exists(edited):
         raise Unusable(f"{label} was edited")
@@ -128,7 +130,7 @@ def _progress(
         if not template:
             gone = template is None
             raise Unusable(f"its template is {'gone' if gone else 'not sealed'}")
-        return Candidate(build, build.sealed["applied"], configured)
+        return Candidate(build, SealedFacts.from_record(build.sealed).applied, configured)
     if template is not None:
         raise Unusable("its template is not sealed")
     if control.is_sealed(names.scratch(build.id)) is None:
@@ -142,31 +144,30 @@ def _cut_short(
     """Return what is in effect of a build whose owner is dead, once nothing works on it."""
     scratch = names.scratch(build.id)
     control.disconnect(scratch)
-    candidate = Candidate(build, [*build.base], configured)
-    for environment, facts in configured.items():
+    candidate = Candidate(build, applied_from(build.base), configured)
+    for environment, configuration in configured.items():
         own = [it for it in entries if it.environment == environment]
-        done = revision_states.applied(own, version_table(control.dsn.at(scratch), facts))
-        candidate = _with(candidate, own, done)
+        heads = version_table(control.dsn.at(scratch), configuration)
+        candidate = _extend(candidate, own, revision_states.applied(own, heads))
     return candidate
 
 
-def _with(candidate: Candidate, entries: list[Entry], done: list[str]) -> Candidate:
-    """Return the candidate with what the events of one more environment come to."""
+def _extend(candidate: Candidate, entries: list[Entry], done: list[str]) -> Candidate:
+    """Return the candidate with the revisions of one more environment."""
     beyond = revision_states.beyond_rollback(entries, done)
     if beyond:
         raise Unusable(f"{_label(beyond, entries)} was cut short outside of a transaction")
-    folded = revision_states.fold(entries, applied=done, owner_lives=False)
-    known = {it.event.revision for it in entries if it.event.kind == "done"}
+    states = revision_states.fold(entries, applied=done, owner_lives=False)
+    recorded = {it.event.revision for it in entries if it.event.kind == "done"}
     recovered = [
-        it.entry for it in folded.values() if it.entry and it.revision in set(done) - known
+        it.entry for it in states.values() if it.entry and it.revision in set(done) - recorded
     ]
-    unfinished = [it for it in folded.values() if it.state in ("stuck", "failed")]
-    return Candidate(
-        candidate.build,
-        [*candidate.applied, *records(entries, done)],
-        candidate.configured,
-        [*candidate.recovered, *recovered],
-        unfinished[-1] if unfinished else candidate.unfinished,
+    unfinished = [it for it in states.values() if it.state in ("stuck", "failed")]
+    return replace(
+        candidate,
+        applied=(*candidate.applied, *applied(entries, done)),
+        recovered=(*candidate.recovered, *recovered),
+        unfinished=unfinished[-1] if unfinished else candidate.unfinished,
     )
 
 
@@ -176,21 +177,10 @@ def version_table(dsn: Dsn, configured: EnvConfiguration) -> tuple[str, ...]:
         return versions.heads(connection, configured.version_table, configured.version_table_schema)
 
 
-def records(entries: list[Entry], done: list[str]) -> list[dict[str, Any]]:
-    """Return what is known of each revision that is in effect, in their order."""
+def applied(entries: list[Entry], done: list[str]) -> list[AppliedRevision]:
+    """Return the facts of each revision that is in effect, in their order."""
     latest = {it.event.revision: it for it in entries if it.event.kind != "failed"}
-    return [
-        {
-            "revision": revision,
-            "environment": latest[revision].environment,
-            "file": next(iter(latest[revision].event.sources)),
-            "sources": latest[revision].event.sources,
-            "at": latest[revision].at.isoformat(),
-            "seconds": latest[revision].event.seconds,
-            "run": latest[revision].run,
-        }
-        for revision in dict.fromkeys(done)
-    ]
+    return [AppliedRevision.from_entry(latest[revision]) for revision in dict.fromkeys(done)]
 
 
 def _label(revision: str, entries: list[Entry]) -> str:

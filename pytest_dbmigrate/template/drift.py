@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from pytest_dbmigrate.runs.notes import BaselineStale, BaselineWritten, TemplateReady
 from pytest_dbmigrate.runs.run import Run
 from pytest_dbmigrate.schema import baseline, baseline_file, sentences
 from pytest_dbmigrate.schema.baseline import Baseline, Split
-from pytest_dbmigrate.schema.difference import Difference
 from pytest_dbmigrate.settings.values import Settings
+from pytest_dbmigrate.template.facts import TemplateFacts
 
 
-def judge(settings: Settings, run: Run, facts: dict[str, Any]) -> None:
+def judge(settings: Settings, run: Run, facts: TemplateFacts) -> None:
     """Note what the comparison has found; write the baseline if the run is to accept it.
 
     Raises `DriftError` for what nothing accepts, `SettingError` for a file that cannot be
     read or written.
     """
-    unchecked = "dbmigrate_check is off" if settings.check == "off" else facts["unchecked"]
-    found = [] if unchecked else [Difference.from_record(it) for it in facts["differences"]]
+    unchecked = "dbmigrate_check is off" if settings.check == "off" else facts.comparison.unchecked
+    found = () if unchecked else facts.comparison.differences
     has_baseline = bool(settings.baseline and not unchecked)
     before = baseline_file.read(Path(settings.baseline)) if has_baseline else Baseline()
     sides = baseline.split(map(sentences.sentence, found), before)
@@ -36,17 +35,17 @@ def judge(settings: Settings, run: Run, facts: dict[str, Any]) -> None:
         raise sentences.drift(new, _shown(settings) if has_baseline else "", known)
     run.journal.write(
         TemplateReady(
-            how=facts["how"],
-            reason=facts["reason"],
-            unfinished=facts["unfinished"],
-            revisions=facts["revisions"],
-            applied=facts["applied"],
-            seconds=facts["seconds"],
+            how=facts.how,
+            reason=facts.reason,
+            unfinished=facts.unfinished,
+            revisions=facts.revisions,
+            applied=facts.applied,
+            seconds=facts.seconds,
             differences=tuple(map(sentences.sentence, new)),
             accepted=known,
             has_baseline=has_baseline,
             unchecked=unchecked,
-            partly=facts["partly"],
+            partly=facts.comparison.partly,
         )
     )
     if told:

@@ -1,12 +1,11 @@
-"""How the environments of a project are applied: a child for each, one after another."""
+"""Migration of a database: every environment of the project applied, by a child for each."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 from pytest_dbmigrate.addresses import files
 from pytest_dbmigrate.addresses.dsn import Dsn
@@ -32,83 +31,67 @@ from pytest_dbmigrate.runs.notes import (
     StepPrepared,
     UpgradePlanned,
 )
-from pytest_dbmigrate.runs.run import Run
-from pytest_dbmigrate.settings.values import Settings
+from pytest_dbmigrate.schema.difference import Difference
 from pytest_dbmigrate.template.candidates import Candidate
-
-if TYPE_CHECKING:
-    from pytest_dbmigrate.migrations.environments import Environment
-    from pytest_dbmigrate.migrations.process import ChildProcess
+from pytest_dbmigrate.template.context import BuildContext
+from pytest_dbmigrate.template.facts import ComparisonFacts
 
 
-class Children:
-    """The migration children of a run. `applied` is the number of revisions they have applied."""
+class Migration:
+    """One run of all environments. `applied` counts the revisions that it has applied so far."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        run: Run,
-        events: Dsn,
-        sources: Sequence[Environment],
-        start: Callable[[Environment], ChildProcess],
-    ) -> None:
-        """`events` is where the control database is; `start` starts the child of a source."""
-        self._settings = settings
-        self._run = run
-        self._events = events
-        self._sources = sources
-        self._start = start
+    def __init__(self, context: BuildContext, build: str, dsn: Dsn, base: Candidate | None) -> None:
+        """`dsn` is the database of the build, `base` what it resumes."""
+        self._context = context
+        self._build = build
+        self._dsn = dsn
+        self._base = base
+        self._names = environments.names(context.environments)
         self.applied = 0
 
-    def migrate(self, build: str, dsn: Dsn, base: Candidate | None) -> dict[str, Result]:
-        """Return what each environment's child says, in order; compared when all are applied.
+    def run(self) -> dict[str, Result]:
+        """Return each environment's result by its name, in order, all of them compared.
 
-        Raises `DbmigrateError`.
+        All children are started at once and import meanwhile. They get their jobs one after
+        another. What an environment's models are compared with is complete only when the last
+        one is applied, so the others stay until then. Raises `DbmigrateError`.
         """
-        self._run.journal.write(MigrationsBegun())
-        self.applied = 0
-        names = environments.names(self._sources)
+        settings, journal = self._context.settings, self._context.run.journal
+        journal.write(MigrationsBegun())
         results: dict[str, Result] = {}
-        place = self._run.folder / files.FOLDER / dsn.dbname
-        with contextlib.ExitStack() as running:
-            lent = running.enter_context(files.lent(self._settings.env_file, dsn, place))
-            started = {
-                name: running.enter_context(contextlib.closing(self._start(one)))
-                for name, one in zip(names, self._sources, strict=True)
-            }
-            for name, one in zip(names, self._sources, strict=True):
-                job = self._job(build, dsn, base, name, one, results, lent)
+        place = self._context.run.folder / files.FOLDER / self._dsn.dbname
+        with contextlib.ExitStack() as stack:
+            lent = stack.enter_context(files.lent(settings.env_file, self._dsn, place))
+            children = [
+                stack.enter_context(contextlib.closing(self._context.start_child(it)))
+                for it in self._context.environments
+            ]
+            for name, child in zip(self._names, children, strict=True):
+                job = self._job(results, lent)
                 with _naming(name):
-                    follow = partial(self._follow, name)
-                    results[name] = started[name].migrate(job, follow, _import_sqlalchemy)
+                    results[name] = child.migrate(
+                        job, partial(self._follow, name), _import_sqlalchemy
+                    )
                 if results[name].output:
-                    self._run.journal.write(MigrationsPrinted(results[name].output))
-            for name in names[:-1]:
-                others = _tables_of(it for key, it in results.items() if key != name)
+                    journal.write(MigrationsPrinted(results[name].output))
+            for name, child in zip(self._names[:-1], children[:-1], strict=True):
+                others = _tables_of(it for other, it in results.items() if other != name)
                 with _naming(name):
-                    comparison = started[name].compare(others)
+                    comparison = child.compare(others)
                 results[name] = replace(results[name], comparison=comparison)
         return results
 
-    def _job(
-        self,
-        build: str,
-        dsn: Dsn,
-        base: Candidate | None,
-        name: str,
-        one: Environment,
-        before: dict[str, Result],
-        lent: dict[str, str],
-    ) -> Job:
-        number, settings = len(before), self._settings
-        is_last = number == len(self._sources) - 1
+    def _job(self, before: Mapping[str, Result], lent: dict[str, str]) -> Job:
+        """Return the job of the next environment; `before` are the results of those before it."""
+        number, settings, base = len(before), self._context.settings, self._base
+        environment, name = self._context.environments[number], self._names[number]
         return Job(
-            environment=one,
+            environment=environment,
             name=name,
-            dsn=dsn,
-            history=self._events,
-            run=self._run.id,
-            build=build,
+            dsn=self._dsn,
+            history=self._context.control.dsn,
+            run=self._context.run.id,
+            build=self._build,
             target=settings.target[number % len(settings.target)],
             options=AlembicOptions(
                 root=str(settings.root),
@@ -117,20 +100,20 @@ class Children:
                 driver=settings.driver,
             ),
             check=settings.check != "off",
-            environ=settings.environ_for(dsn) | lent,
+            environ=settings.environ_for(self._dsn) | lent,
             is_kept=settings.resume,
-            is_checked_later=not is_last,
+            is_checked_later=number < len(self._names) - 1,
             configured=base.configured.get(name) if base else None,
             before=settings.before if base is None and number == 0 else (),
             helpers=settings.before,
             within=settings.within,
-            others=_tables_of(before.values()) if len(self._sources) > 1 else None,
+            others=_tables_of(before.values()) if len(self._names) > 1 else None,
             address_files=(*lent.values(), *(it.target for it in settings.env_file if it.target)),
         )
 
     def _follow(self, environment: str, message: ProgressMessage) -> None:
         self.applied += isinstance(message, Done)
-        self._run.journal.write(_note(message, environment))
+        self._context.run.journal.write(_note(message, environment))
 
 
 def _note(message: ProgressMessage, environment: str) -> Note:
@@ -148,31 +131,28 @@ def _note(message: ProgressMessage, environment: str) -> Note:
 
 
 def _tables_of(results: Iterable[Result]) -> tuple[Tables, ...]:
-    """Return the tables that several environments have to do with."""
+    """Return the tables of several environments."""
     return tuple(it.tables for it in results if it.tables is not None)
 
 
-def compared(results: dict[str, Result]) -> dict[str, Any]:
-    """Return what the comparisons of all environments come to: each difference once."""
-    found = [it for result in results.values() for it in result.comparison.differences]
+def compared(results: Mapping[str, Result]) -> ComparisonFacts:
+    """Return what the comparisons of all environments have found: each difference once."""
+    records = [it for result in results.values() for it in result.comparison.differences]
+    differences = tuple(dict.fromkeys(map(Difference.from_record, records)))
     unchecked = {
         name: it.comparison.unchecked for name, it in results.items() if it.comparison.unchecked
     }
-    reasons = [f"{name}: {it}" if name else it for name, it in unchecked.items()]
-    is_none = len(unchecked) == len(results)  # else the others' comparison counts
-    is_same = is_none and len(set(unchecked.values())) == 1
+    reasons = [f"{name}: {reason}" if name else reason for name, reason in unchecked.items()]
+    if len(unchecked) < len(results):  # the comparisons of the others count
+        return ComparisonFacts(differences, partly="; ".join(reasons))
+    is_same = len(set(unchecked.values())) == 1
     why = next(iter(unchecked.values())) if is_same else "; ".join(reasons)
-    return {
-        "heads": [head for result in results.values() for head in result.heads],
-        "differences": [it for number, it in enumerate(found) if it not in found[:number]],
-        "unchecked": why if is_none else "",
-        "partly": "" if is_none else why,
-    }
+    return ComparisonFacts(differences, unchecked=why)
 
 
 @contextlib.contextmanager
 def _naming(environment: str) -> Iterator[None]:
-    """Let an error say which of several environments it is about."""
+    """Let an error name its environment, where there are several."""
     try:
         yield
     except MigrationError as error:
@@ -182,5 +162,5 @@ def _naming(environment: str) -> Iterator[None]:
 
 
 def _import_sqlalchemy() -> None:
-    """Spend the time that the child works on what this process needs next."""
+    """Import what this process needs next, while the child works."""
     import sqlalchemy.engine  # noqa: F401

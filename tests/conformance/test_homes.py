@@ -327,7 +327,7 @@ def test_a_build_that_is_sealed_is_a_template_that_nobody_connects_to(
         psycopg.connect(server.dsn.at(template).conninfo())
 
 
-def test_a_build_goes_on_from_a_copy_of_another_ones_template(
+def test_a_build_resumes_from_a_copy_of_another_template(
     server: Server, control: Control, own: str
 ) -> None:
     first = new_build(control, own)
@@ -350,13 +350,13 @@ def test_a_build_that_begins_again_begins_empty(control: Control, own: str) -> N
     assert [(it.base, it.shape) for it in builds.every(control)] == [([], {"Python": "3.13"})]
 
 
-def test_a_build_that_is_gone_on_with_is_as_it_was_left(
+def test_a_build_that_is_resumed_is_as_it_was_left(
     server: Server, control: Control, own: str
 ) -> None:
     scratch = builds.begin(control, "0a1b2c3d", "4e5f6071", [], {})
     with psycopg.connect(scratch.conninfo()) as connection:
         connection.execute("create table made (by text)")
-    assert builds.go_on(control, "0a1b2c3d", own) == scratch
+    assert builds.resume(control, "0a1b2c3d", own) == scratch
     with psycopg.connect(scratch.conninfo()) as connection:
         assert connection.execute("select to_regclass('made')::text").fetchone() == ("made",)
     assert [it.run for it in builds.every(control)] == [own]
