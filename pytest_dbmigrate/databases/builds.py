@@ -1,4 +1,4 @@
-"""The builds of a home: templates that are kept, and what was cut short on the way to one."""
+"""Builds of a home: rows and databases of kept templates and of builds that were cut short."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from pytest_dbmigrate.databases import cluster, names
 from pytest_dbmigrate.databases.connection import Connection
 from pytest_dbmigrate.databases.control import Control
 
-MOST_TEMPLATES = 8  # of one project; the one that was used longest ago goes first
+MOST_TEMPLATES = 8  # of one project; the least recently used is dropped first
 
 
 @dataclass(frozen=True)
 class Build:
-    """One way from some revisions (none, or another template's: `base`) to a template.
+    """A row: one way from some revisions (none, or those of another template) to a template.
 
-    `shape` is what else shaped it, `sealed` what is known of the template once it is complete.
+    `base` are those revisions, `shape` the other inputs, and `sealed` the facts of the template
+    once it is complete. They are JSON here; `template.facts` has the values.
     """
 
     id: str
@@ -34,7 +35,7 @@ class Build:
 
 
 def every(control: Control | Connection) -> list[Build]:
-    """Return the builds, those used last first; any connection to the home will do."""
+    """Return the builds, most recently used first; any connection to the home will do."""
     rows = control.execute(
         "select id, run, base, shape, sealed, began_at from build order by used_at desc, id"
     ).fetchall()
@@ -51,7 +52,7 @@ def begin(
 ) -> Dsn:
     """Return the database to migrate: empty, or a copy of the template of another build.
 
-    What a process that was killed has left of the same build is dropped.
+    Whatever a killed process has left of the same build is dropped.
     """
     control.execute(
         "insert into build (id, run, base, shape) values (%s, %s, %s, %s) on conflict (id) "
@@ -77,7 +78,7 @@ def resume(control: Control, build: str, run: str) -> Dsn:
 
 
 def seal(control: Control, build: str, facts: dict[str, Any]) -> None:
-    """Make a template of a build that is complete."""
+    """Make a template of a build that is complete. A crash in between leaves it unsealed."""
     scratch, template = names.scratch(build), names.template(build)
     control.register(template, "template")
     control.rename(scratch, template)
@@ -95,7 +96,7 @@ def is_in_use(control: Control, build: str) -> bool:
 
 
 def forget(control: Control, build: str) -> None:
-    """Drop what there is of a build."""
+    """Drop all databases of a build, and its row."""
     control.execute("delete from build where id = %s", (build,))
     for name in (names.scratch(build), names.template(build)):
         control.drop(name)
@@ -103,13 +104,13 @@ def forget(control: Control, build: str) -> None:
 
 
 def spare(control: Control) -> list[Build]:
-    """Return the builds that there is no room for: nobody uses them, and others were used since."""
+    """Return the builds beyond `MOST_TEMPLATES` that nobody uses, least recently used ones."""
     sealed = [build for build in every(control) if build.sealed is not None]
     return [it for it in sealed[MOST_TEMPLATES:] if not is_in_use(control, it.id)]
 
 
 def drop_orphans(control: Control) -> None:
-    """Drop registered databases whose build is no more: forgetting it was cut short."""
+    """Drop registered databases that belong to no build, because `forget` was cut short."""
     rows = control.execute(
         "select name from database where role in ('build', 'template')"
     ).fetchall()

@@ -1,6 +1,6 @@
-"""What every database of a server sees: roles and the like, and which builds have made them.
+"""Cluster-wide objects: roles and whatever else belongs to no database, and who made them.
 
-A revision that makes a role makes it for the whole server: it stays when the database is
+A revision that creates a role creates it for the whole server: it stays when the database is
 dropped, and is in the way when the revision is applied to another database there.
 """
 
@@ -18,7 +18,7 @@ from pytest_dbmigrate.databases import names
 from pytest_dbmigrate.databases.control import Control
 from pytest_dbmigrate.errors import DatabaseError
 
-_FIRST = 16384  # of the object ids that initdb does not give away
+_FIRST = 16384  # FirstNormalObjectId: initdb's own objects have lower ids
 _THINGS = sql.SQL("""
 select 'role', rolname, '' from pg_roles where oid >= {first}
 union all
@@ -49,7 +49,7 @@ where sourcefile ~ 'postgresql\\.auto\\.conf$'
 
 
 class Thing(NamedTuple):
-    """Something of the whole server. `value` tells two settings apart, and is not shown."""
+    """An object of the whole server. `value` distinguishes two settings, and is not shown."""
 
     kind: str
     name: str
@@ -60,9 +60,9 @@ class Thing(NamedTuple):
 
 
 def look(control: Control) -> set[Thing]:
-    """Return what there is, but for what came with the server's data and our databases.
+    """Return all objects but those of initdb and our own databases.
 
-    What `ALTER SYSTEM` has set is seen by roles that may read the server's files only.
+    Settings of `ALTER SYSTEM` are seen only by roles that may read the server's files.
     """
     rows = control.execute(_THINGS).fetchall()
     if control.one(_MAY_READ_FILES):
@@ -71,7 +71,7 @@ def look(control: Control) -> set[Thing]:
 
 
 def remember(control: Control) -> None:
-    """Write down what a home's server had before the first build, if that is not done yet."""
+    """Record what a home's server had before its first build, unless that is recorded."""
     control.execute(
         "insert into preexisting select %s where not exists (select from preexisting)",
         (Json(sorted(look(control)), dumps=json.dumps),),
@@ -79,7 +79,7 @@ def remember(control: Control) -> None:
 
 
 def record(control: Control, build: str, things: Iterable[Thing]) -> None:
-    """Write down what a build has made. It stays known when the build is forgotten."""
+    """Record what a build has made. The record outlives the build."""
     for thing in things:
         control.execute(
             "insert into made values (%s, %s, %s, %s) on conflict do nothing", (build, *thing)
@@ -87,7 +87,7 @@ def record(control: Control, build: str, things: Iterable[Thing]) -> None:
 
 
 def inherit(control: Control, build: str, base: str) -> None:
-    """Write down that what one build has made belongs to another, which goes on from it."""
+    """Record that what one build has made belongs to another, too, which resumes it."""
     control.execute(
         "insert into made select %s, kind, name, value from made where build = %s "
         "on conflict do nothing",
@@ -96,7 +96,7 @@ def inherit(control: Control, build: str, base: str) -> None:
 
 
 def in_the_way(control: Control, base: str | None) -> set[Thing]:
-    """Return what a way from the build `base`, or from nothing, did not find the first time."""
+    """Return what a build on `base`, or from nothing, would not meet on a new server."""
     before = control.one("select things from preexisting") or []
     return look(control) - {Thing(*it) for it in before} - _made(control, base or "")
 
@@ -104,20 +104,20 @@ def in_the_way(control: Control, base: str | None) -> set[Thing]:
 def roles_in_the_way(control: Control, base: str | None) -> set[Thing]:
     """Return the roles in the way that builds are known to have made.
 
-    Others are a test's, or those of a migration that was killed.
+    Other roles were made by a test, or by a migration that was killed.
     """
     found = in_the_way(control, base) & _made(control)
     return {it for it in found if it.kind == "role"}
 
 
 def makers(control: Control, things: set[Thing]) -> set[str]:
-    """Return the builds, by their ids, that have made one of the things."""
+    """Return the ids of the builds that have made any of the things."""
     rows = control.execute("select build, kind, name, value from made").fetchall()
     return {build for build, *thing in rows if Thing(*thing) in things}
 
 
 def drop_roles(control: Control, roles: set[Thing]) -> None:
-    """Drop roles, as far as nothing depends on them. Only for a server that is ours."""
+    """Drop roles unless something depends on them. Only for a server of our own."""
     waiting = sorted(it.name for it in roles)
     while waiting:
         left = [name for name in waiting if not _drop_role(control, name)]
@@ -127,7 +127,7 @@ def drop_roles(control: Control, roles: set[Thing]) -> None:
 
 
 def _made(control: Control, build: str | None = None) -> set[Thing]:
-    """Return what a build has made, or all builds."""
+    """Return what one build has made, or what all builds have."""
     rows = control.execute(
         "select kind, name, value from made where build = %s or %s", (build or "", build is None)
     ).fetchall()

@@ -1,4 +1,4 @@
-"""Our own connections to a server, and the statements that several modules need."""
+"""Connections of our own to a server, and the statements that several modules need."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BROKEN = (
     psycopg.errors.DataCorrupted,
     psycopg.errors.IndexCorrupted,
 )
-# What the role or PGOPTIONS set for the project's sessions is not meant for ours.
+# Settings of the role or of PGOPTIONS are meant for the project's sessions, not for ours.
 _OURS = """
 select set_config(name, value, false) from (values
     ('search_path', 'public'), ('default_transaction_read_only', 'off'),
@@ -44,7 +44,7 @@ def connect(dsn: Dsn) -> Connection:
 
 
 def comment(name: str, owner: str) -> sql.Composed:
-    """Return the statement that says in the catalog whose database this is."""
+    """Return the statement that records in the catalog whose database this is."""
     return sql.SQL("comment on database {} is {}").format(
         sql.Identifier(name), sql.Literal(names.comment(owner))
     )
@@ -53,15 +53,15 @@ def comment(name: str, owner: str) -> sql.Composed:
 def drop(name: str, *, force: bool = False) -> sql.Composed:
     """Return the statement that drops a database if it is there.
 
-    With `force`, whoever is connected to it; but to a role that is no superuser Postgres
-    then refuses to end its own autovacuum worker, which it ends without a word otherwise.
+    `force` ends all connections to it. But for a role that is not a superuser Postgres then
+    refuses to end its own autovacuum worker, which it ends silently without `force`.
     """
     how = sql.SQL(" with (force)" if force else "")
     return sql.SQL("drop database if exists {}{}").format(sql.Identifier(name), how)
 
 
 def refused(what: str, error: psycopg.Error) -> DatabaseError:
-    """Return the error for what a server has said against a command of ours."""
+    """Return our error for a server's error."""
     said = tuple(str(error).strip().splitlines())
     todo = ("see the server's log, or its administrator",)
     is_broken = isinstance(error, _BROKEN) or "No space left" in str(error)

@@ -1,4 +1,4 @@
-"""The runs that share a home: which of them are dead, and what they have left."""
+"""Guests: the runs that share a home, their liveness, and the databases that dead ones leave."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from pytest_dbmigrate.databases.control import Control
 
 
 def sweep_dead(control: Control, living: Collection[str]) -> list[str]:
-    """Drop the tests' databases of runs that are dead; return the runs' ids.
+    """Drop the tests' databases of dead runs; return the runs' ids.
 
-    What `--db-keep` has kept of them stays. A run lives while it holds its lock; those that
-    are known to be `living` are not asked, for a test may have just ended their connection.
+    Databases that `--db-keep` has kept stay. A run is alive while it holds its lock; the locks
+    of those known to be `living` are not looked at, as a test may just have ended their
+    connections.
     """
     rows = control.execute("select id from run where id <> all(%s)", ([*living],)).fetchall()
     dead = [run for (run,) in rows if not is_alive(control, run)]
@@ -22,7 +23,7 @@ def sweep_dead(control: Control, living: Collection[str]) -> list[str]:
 
 
 def is_alive(control: Control, run: str) -> bool:
-    """Whether a process of another run is connected."""
+    """Whether any process of a run is connected."""
     return control.is_held(locks.RUN, run)
 
 

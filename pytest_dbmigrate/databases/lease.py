@@ -1,4 +1,4 @@
-"""One test's hold on one database, and what the test sees of it."""
+"""Lease: a test's hold on a database, and `MigratedDatabase`, what the test sees of it."""
 
 from __future__ import annotations
 

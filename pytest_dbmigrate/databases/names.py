@@ -1,4 +1,4 @@
-"""The names of our databases: a prefix of ours, the run's random id, what it is for."""
+"""Names of our databases: our prefix, the random id of a run or build, the purpose."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def additional(run_id: str, worker: str, number: int, label: str) -> str:
 
 
 def kept(run_id: str, worker: str, number: int, test: str) -> str:
-    """Return a name for a kept database that tells which test it was."""
+    """Return a name for a kept database that tells its test."""
     return _readable(f"{_PREFIX}_{run_id}_{worker}_{number}", test)
 
 
 def _readable(start: str, text: str) -> str:
-    """Return a name that begins with `start` and goes on with what fits of a text."""
+    """Return a name of `start` and as much of the text as fits."""
     plain = re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_").lower()
     return f"{start}_{plain}"[:_LONGEST].rstrip("_")

@@ -1,8 +1,10 @@
 """SQLAlchemy pools of this process that hold connections to a test's database.
 
-An application that made its engine at import keeps pooled connections when a test
-ends; the database under them is about to be replaced. Each connection is remembered
-when SQLAlchemy makes it, and invalidated between tests: the pool then opens a new one.
+An application that makes its engine at import keeps pooled connections when a test ends, and
+the database under them is about to be replaced. SQLAlchemy's events tell of every connection
+of every engine, also of one that was made before we listened: `do_connect` before a connection
+is made, with its arguments, and `connect` after one is made by an engine's own `creator`. Those
+to our database are remembered, and invalidated between tests: the pool then opens new ones.
 
 A process that does not import SQLAlchemy itself does not import it for this.
 """
@@ -22,7 +24,7 @@ class Pools:
     """The pooled connections of this process to one database name."""
 
     def __init__(self, dbname: str) -> None:
-        """Begin to watch every engine of the process, also those made already."""
+        """Watch every engine of the process, existing ones included."""
         self._dbname = dbname
         self._records: WeakSet[Any] = WeakSet()
         self._is_watching = False
@@ -30,7 +32,7 @@ class Pools:
         self.watch()
 
     def watch(self) -> None:
-        """Watch SQLAlchemy's engines if it is imported by now; safe to call again and again."""
+        """Watch SQLAlchemy's engines if it is imported by now. Safe to repeat."""
         if self._is_watching or "sqlalchemy.engine" not in sys.modules:
             return
         self._is_watching = True
@@ -46,7 +48,7 @@ class Pools:
             event.listen(*listener)
 
     def _adopt(self) -> None:
-        """Remember the connections of engines that were made before they were watched."""
+        """Remember the connections that were made before we listened, found among all objects."""
         if self._is_watching or "sqlalchemy.engine" not in sys.modules:
             return
         self.watch()
@@ -71,7 +73,7 @@ class Pools:
         self._adopt()  # the test itself may have been the first to import SQLAlchemy
         for record in list(self._records):
             if idle_only and record.fairy_ref and record.fairy_ref():
-                continue  # somebody has it
+                continue  # it is checked out
             self._records.discard(record)
             if record.dbapi_connection is not None:
                 _invalidate(record)
@@ -98,16 +100,16 @@ class Pools:
 
 
 def _invalidate(record: Any) -> None:
-    """Invalidate one connection, without a word in the log.
+    """Invalidate one connection, and log nothing.
 
-    An asyncpg connection whose event loop is closed by now cannot say goodbye, which
+    An asyncpg connection whose event loop is closed cannot be closed properly, which
     SQLAlchemy reports as an error although nothing is lost.
     """
     logger = logging.getLogger(_POOL_LOGGER)
     loggers = [logger, *(logging.getLogger(name) for name in _children(_POOL_LOGGER))]
     disabled = [item.disabled for item in loggers]
     raw = record.driver_connection
-    # one that is checked out goes back to its pool, and its user finds it closed, not broken
+    # through the fairy, a checked-out connection returns to its pool; its user finds it closed
     checked_out = record.fairy_ref() if record.fairy_ref else None
     for item in loggers:
         item.disabled = True

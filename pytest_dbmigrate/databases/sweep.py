@@ -1,7 +1,7 @@
-"""Drop what a run has created on a server that is not ours.
+"""Sweep: drop what a run has created on a server that is not ours.
 
-Run by the guardian in a process of its own. Only registered databases are dropped, and
-the control database, whose name has the run's id in it.
+The guardian runs it in a process of its own. Only registered databases are dropped, those with
+our comment, and the control database, whose name has the run's id in it.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ def _look_at_baseline(settings: Settings) -> None:
     if settings.baseline and settings.check != "off":
         from pytest_dbmigrate.schema import baseline_file
 
-        baseline_file.look(Path(settings.baseline), is_to_be_written=settings.accept_drift)
+        baseline_file.check(Path(settings.baseline), is_to_be_written=settings.accept_drift)
 
 
 def _typed(config: pytest.Config) -> tuple[dict[str, Any], dict[str, str]]:

@@ -1,1 +1,1 @@
-"""What a schema is, how two of them differ, and how to say so."""
+"""Schema check: differences, the sentences that tell them, and the baseline of accepted ones."""

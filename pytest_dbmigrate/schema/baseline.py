@@ -1,8 +1,8 @@
-"""The differences that a project has accepted: a text of one sentence a line. Pure.
+"""Baseline: the text of the differences that a project accepts, one sentence a line. Pure.
 
-A line is what `render.sentence` says of a difference. Blank lines mean nothing; a line that
-begins with `#` is a comment, and one directly above a sentence stays with it when the text
-is written anew. A line that no difference could ever have written is one that is gone.
+A line is what `sentences.sentence` returns for a difference. Blank lines mean nothing. A line
+that begins with `#` is a comment; one directly above a sentence stays with it when the text is
+rewritten. A line that matches no difference is reported as stale.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ HEADER = (
 class Baseline:
     """The accepted lines, in the order of the text, each with the comments above it.
 
-    `is_ours` tells whether it is safe to write the text anew: the first line is that of a
-    baseline, or nothing would be lost.
+    `is_ours` tells whether the text can be rewritten safely: it begins as a baseline does, or
+    has nothing to lose.
     """
 
     comments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -33,21 +33,21 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Split:
-    """Lines, sorted: those that are accepted, those that are not, those that are gone."""
+    """Sorted lines: accepted differences, new ones, and accepted lines that match none."""
 
     known: tuple[str, ...]
     new: tuple[str, ...]
-    gone: tuple[str, ...]
+    stale: tuple[str, ...]
 
 
 def line(sentence: str) -> str:
-    """Return the line that accepts a sentence: no comment, and what UTF-8 can spell."""
+    """Return the line that accepts a sentence: never a comment, and always valid UTF-8."""
     text = " ".join(sentence.encode("utf-8", "backslashreplace").decode().split())
     return f"\\{text}" if text.startswith("#") else text
 
 
 def parse(text: str) -> Baseline:
-    """Return what a text accepts."""
+    """Return the baseline in a text."""
     found: dict[str, tuple[str, ...]] = {}
     above: list[str] = []
     lines = [" ".join(it.split()) for it in text.split("\n")]
@@ -63,7 +63,7 @@ def parse(text: str) -> Baseline:
 
 
 def render(sentences: Iterable[str], before: Baseline) -> str:
-    """Return the text that accepts these sentences and no others; comments stay."""
+    """Return the text that accepts exactly these sentences, with the comments of `before`."""
     rows = [*HEADER, ""]
     for it in sorted({line(sentence) for sentence in sentences}):
         rows += [*before.comments.get(it, ()), it]
@@ -71,10 +71,10 @@ def render(sentences: Iterable[str], before: Baseline) -> str:
 
 
 def split(sentences: Iterable[str], baseline: Baseline) -> Split:
-    """Return which of the sentences are accepted, and what is accepted without need."""
+    """Return which of the sentences the baseline accepts, and which of its lines are stale."""
     found, accepted = {line(sentence) for sentence in sentences}, set(baseline.comments)
     return Split(
         known=tuple(sorted(found & accepted)),
         new=tuple(sorted(found - accepted)),
-        gone=tuple(sorted(accepted - found)),
+        stale=tuple(sorted(accepted - found)),
     )

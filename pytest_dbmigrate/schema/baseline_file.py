@@ -1,4 +1,4 @@
-"""The baseline's file: read as a whole, and written as a whole or not at all."""
+"""Baseline file: read as a whole, and written as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytest_dbmigrate.schema.baseline import Baseline
 
 
 def read(path: Path) -> Baseline:
-    """Return what the file accepts; nothing if there is none. Raises `SettingError`."""
+    """Return the baseline; an empty one if there is no file. Raises `SettingError`."""
     try:
         return baseline.parse(path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
@@ -28,8 +28,8 @@ def read(path: Path) -> Baseline:
     )
 
 
-def look(path: Path, *, is_to_be_written: bool) -> None:
-    """Raise `SettingError` if the file cannot be read, or is something else that would be lost."""
+def check(path: Path, *, is_to_be_written: bool) -> None:
+    """Raise `SettingError` if the file cannot be read, or must not be overwritten."""
     if not read(path).is_ours and is_to_be_written:
         raise SettingError(
             f"{path} is no baseline, and --db-accept-drift would overwrite it",
@@ -41,10 +41,10 @@ def look(path: Path, *, is_to_be_written: bool) -> None:
 
 
 def write(path: Path, text: str) -> bool:
-    """Let the file have this text; return False if it had it already.
+    """Write the text; return False if the file has it already.
 
-    A file that is there keeps its permissions, and its owner where that is allowed; of a
-    symbolic link the target is written. Raises `SettingError`.
+    An existing file keeps its permissions, and its owner where that is allowed. A symbolic
+    link is followed. Raises `SettingError`.
     """
     target = Path(os.path.realpath(path))
     content = text.encode()
@@ -67,7 +67,7 @@ def write(path: Path, text: str) -> bool:
 
 
 def _write_new(path: Path, content: bytes, like: Path) -> None:
-    """Write a file that was not there, with the permissions of another one if that is."""
+    """Write a new file, with the owner and permissions of `like` if there is such a file."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     with open(os.open(path, flags, 0o666), "wb") as file:
         with contextlib.suppress(FileNotFoundError):

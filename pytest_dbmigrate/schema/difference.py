@@ -1,4 +1,4 @@
-"""One difference between the migrated schema and the models, as a value."""
+"""Difference between the migrated schema and the models, as a value."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference. `kind` is Alembic's word for what would make the schema match.
+    """A difference. `kind` is Alembic's name of the operation that would make the schema match.
 
-    `table` has its schema before it where it is not the default one; `migrated` and
-    `models` are the two sides of a changed thing.
+    `table` is qualified by its schema unless that is the default one; `migrated` and `models`
+    are the two sides of a change.
     """
 
     kind: str

@@ -1,4 +1,4 @@
-"""Differences as sentences, in the user's direction."""
+"""Sentences for differences: each says which side has what, and what no migration does."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _ADDRESS = re.compile(r"(<[^<>]*) at 0x[0-9a-fA-F]+")
 def sentence(difference: Difference) -> str:
     """Return one sentence without a full stop that names the table and what differs.
 
-    It is one line, and the same in each run: without the addresses of objects in memory.
+    It is one line, and the same in every run: memory addresses are removed from it.
     """
     say = _SENTENCES.get(difference.kind, _unknown)
     return " ".join(_ADDRESS.sub(r"\1", say(difference)).split())
 
 
 def drift(differences: Sequence[Difference], baseline: str = "", accepted: int = 0) -> DriftError:
-    """Return the error for these differences; file `baseline`, if any, accepts some more."""
+    """Return the error for these differences; the file `baseline` accepts `accepted` more."""
     sentences = tuple(sentence(difference) for difference in differences)
     todo, more = _TODO, ""
     if baseline:

@@ -1,4 +1,4 @@
-"""What becomes of the differences: accepted by the baseline, a warning, or an error."""
+"""Drift: each difference between schema and models is accepted, a warning, or an error."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from pytest_dbmigrate.template.facts import TemplateFacts
 
 
 def judge(settings: Settings, run: Run, facts: TemplateFacts) -> None:
-    """Note what the comparison has found; write the baseline if the run is to accept it.
+    """Report the differences, and write the baseline if the run is to accept them.
 
-    Raises `DriftError` for what nothing accepts, `SettingError` for a file that cannot be
-    read or written.
+    Raises `DriftError` for differences that nothing accepts, `SettingError` for a baseline that
+    cannot be read or written.
     """
     unchecked = "dbmigrate_check is off" if settings.check == "off" else facts.comparison.unchecked
     found = () if unchecked else facts.comparison.differences
     has_baseline = bool(settings.baseline and not unchecked)
     before = baseline_file.read(Path(settings.baseline)) if has_baseline else Baseline()
     sides = baseline.split(map(sentences.sentence, found), before)
-    told = ""
+    summary = ""
     if has_baseline and settings.accept_drift:
-        told = _accept(settings, sides, before)
+        summary = _accept(settings, sides, before)
         sides = Split(sides.known + sides.new, (), ())
-    elif sides.gone:
-        run.journal.write(BaselineStale(_shown(settings), tuple(sides.gone)))
+    elif sides.stale:
+        run.journal.write(BaselineStale(_display_path(settings), tuple(sides.stale)))
     new = [it for it in found if baseline.line(sentences.sentence(it)) in sides.new]
     known = len(found) - len(new)
     if new and settings.check == "error":
-        raise sentences.drift(new, _shown(settings) if has_baseline else "", known)
+        raise sentences.drift(new, _display_path(settings) if has_baseline else "", known)
     run.journal.write(
         TemplateReady(
             how=facts.how,
@@ -48,27 +48,29 @@ def judge(settings: Settings, run: Run, facts: TemplateFacts) -> None:
             partly=facts.comparison.partly,
         )
     )
-    if told:
-        run.journal.write(BaselineWritten(told))
+    if summary:
+        run.journal.write(BaselineWritten(summary))
 
 
 def _accept(settings: Settings, sides: Split, before: Baseline) -> str:
-    """Write the baseline anew, and return what there is to say of it."""
+    """Rewrite the baseline, and return a summary for the user."""
     lines = (*sides.known, *sides.new)
     is_written = baseline_file.write(Path(settings.baseline), baseline.render(lines, before))
-    return _told(_shown(settings), sides, is_written=is_written)
+    return _summary(_display_path(settings), sides, is_written=is_written)
 
 
-def _told(path: str, sides: Split, *, is_written: bool) -> str:
+def _summary(path: str, sides: Split, *, is_written: bool) -> str:
     total = len(sides.known) + len(sides.new)
     count = f"{total or 'no'} {'difference' if total == 1 else 'differences'}"
     if not is_written:
         return f"{path} is as it was: {count}"
-    changes = [f"{len(it)} {word}" for it, word in ((sides.new, "new"), (sides.gone, "gone")) if it]
+    changes = [
+        f"{len(it)} {word}" for it, word in ((sides.new, "new"), (sides.stale, "gone")) if it
+    ]
     return f"wrote {path}: {count}" + (f" ({', '.join(changes)})" if changes else "")
 
 
-def _shown(settings: Settings) -> str:
-    """Return the baseline's path, from the tests' root if it is below."""
+def _display_path(settings: Settings) -> str:
+    """Return the baseline's path, relative to the project's root if it is inside."""
     path, root = Path(settings.baseline), settings.root.resolve()
     return str(path.relative_to(root) if path.is_relative_to(root) else path)

@@ -1,4 +1,7 @@
-"""What shapes a schema besides the project's files: a template is of no use with other settings."""
+"""Inputs of a template besides the project's files: versions and settings.
+
+With other inputs a kept template is of no use.
+"""
 
 from __future__ import annotations
 
@@ -15,25 +18,25 @@ if TYPE_CHECKING:
 
 
 def shape(settings: Settings, release: str, sources: Iterable[Environment]) -> dict[str, str]:
-    """Return each of them by name, as text; `release` is the server's."""
+    """Return each input by its name, as text; `release` is the server's version."""
     return {
         "pytest-dbmigrate": __version__,
         "the server": release,
         "Python": ".".join(str(part) for part in sys.version_info[:2]),
         **{name: _version(name) for name in ("alembic", "sqlalchemy")},
-        "dbmigrate_target": _listed(" ".join(it) for it in settings.target),
-        "dbmigrate_env": _listed(f"{it.name}={it.template}" for it in settings.env),
-        "dbmigrate_env_file": _listed(map(str, settings.env_file)),
-        "dbmigrate_alembic": _listed(str(it) for it in sources),
-        "dbmigrate_x": _listed(settings.x),
-        "dbmigrate_attributes": _listed(f"{it.name}={it.value}" for it in settings.attributes),
+        "dbmigrate_target": _list(" ".join(it) for it in settings.target),
+        "dbmigrate_env": _list(f"{it.name}={it.template}" for it in settings.env),
+        "dbmigrate_env_file": _list(map(str, settings.env_file)),
+        "dbmigrate_alembic": _list(str(it) for it in sources),
+        "dbmigrate_x": _list(settings.x),
+        "dbmigrate_attributes": _list(f"{it.name}={it.value}" for it in settings.attributes),
         "dbmigrate_driver": settings.driver or "not set",
-        "dbmigrate_before": _listed(settings.before),
+        "dbmigrate_before": _list(settings.before),
         "dbmigrate_within": settings.within or "not set",
     }
 
 
-def _listed(lines: Iterable[str]) -> str:
+def _list(lines: Iterable[str]) -> str:
     return ", ".join(lines) or "not set"
 
 

@@ -95,7 +95,7 @@ def test_two_leases_in_a_row_have_the_same_address(lease: Lease, pools: Pools) -
         ),
     ],
 )
-def test_a_test_sees_nothing_of_what_the_one_before_it_did(
+def test_a_test_sees_nothing_of_the_test_before_it(
     change: str, look: str, seen: list[Any], lease: Lease, pools: Pools
 ) -> None:
     run(lease.take(), change)
@@ -127,7 +127,7 @@ def test_a_database_is_released_while_somebody_is_connected(lease: Lease, pools:
         connection.close()
 
 
-def test_the_connections_a_test_has_left_open_are_named(lease: Lease, pools: Pools) -> None:
+def test_connections_that_a_test_leaves_open_are_named(lease: Lease, pools: Pools) -> None:
     forgotten = psycopg.connect(lease.take().dsn, application_name="shop", autocommit=True)
     forgotten.execute("select 'forgotten'")
     assert lease.leaked(pools) == [
@@ -150,7 +150,7 @@ def test_connections_of_the_tests_own_objects_are_no_leak(lease: Lease, pools: P
     engine.dispose()
 
 
-def test_an_engine_made_at_import_meets_no_dead_connection(lease: Lease, pools: Pools) -> None:
+def test_an_engine_made_at_import_has_no_dead_connection(lease: Lease, pools: Pools) -> None:
     engine = sa.create_engine(lease.take().url)
     for _ in range(3):
         with engine.begin() as connection:
@@ -193,7 +193,7 @@ def test_a_template_that_was_built_is_not_built_again(connected: Control, run_id
     assert ensure(connected, run_id, fail) == names.template(run_id)
 
 
-def test_each_database_says_whose_it_is(
+def test_the_comment_of_a_database_names_its_owner(
     lease: Lease, pools: Pools, server: Server, run_id: str
 ) -> None:
     lease.take()
@@ -240,7 +240,7 @@ def test_a_database_that_is_to_be_kept_is_kept_once(
     assert connected.count("kept") == 1
 
 
-def test_only_what_was_registered_is_dropped(
+def test_only_registered_databases_are_dropped(
     lease: Lease, connected: Control, server: Server, run_id: str
 ) -> None:
     lease.take()
@@ -263,7 +263,7 @@ def test_a_database_that_a_test_has_renamed_is_dropped_with_the_others(
     assert list(databases(server, run_id)) == []
 
 
-def test_what_another_run_has_registered_is_not_dropped(
+def test_databases_of_another_run_are_not_dropped(
     lease: Lease, connected: Control, server: Server, run_id: str
 ) -> None:
     connected.close()
@@ -296,14 +296,14 @@ def end_connections(server: Server, run_id: str) -> None:
         )
 
 
-def test_a_connection_that_a_test_has_ended_is_made_anew(
+def test_a_control_connection_that_a_test_ends_is_made_again(
     connected: Control, run_id: str, server: Server
 ) -> None:
     end_connections(server, run_id)
     assert connected.count("kept") == 0
 
 
-def test_a_connection_that_is_ended_in_the_middle_of_a_build_is_one_clear_error(
+def test_a_control_connection_that_is_lost_during_a_build_is_one_clear_error(
     connected: Control, run_id: str, server: Server
 ) -> None:
     with turn.building(connected):
@@ -417,7 +417,7 @@ OURS = {
 
 @pytest.mark.parametrize("kind", ["url"], indirect=True)
 @pytest.mark.parametrize("way", ["role", "PGOPTIONS"])
-def test_what_is_set_for_the_projects_sessions_is_not_set_for_ours(
+def test_settings_for_the_projects_sessions_do_not_apply_to_ours(
     way: str, connected: Control, plain: Plain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dsn = connected.dsn

@@ -155,7 +155,7 @@ def new_build(control: Control, own: str, base: str | None = None) -> str:
 # who lives
 
 
-def test_a_run_lives_as_long_as_a_process_of_it_is_connected(
+def test_a_run_is_alive_while_a_process_of_it_is_connected(
     control: Control, start_guest: StartGuest, eventually: Eventually
 ) -> None:
     guest = start_guest()
@@ -164,7 +164,7 @@ def test_a_run_lives_as_long_as_a_process_of_it_is_connected(
     eventually(lambda: not guests.is_alive(control, guest.run))
 
 
-def test_a_run_lives_as_long_as_one_of_two_processes_does(
+def test_a_run_is_alive_while_one_of_two_processes_is(
     server: Server, control: Control, run_id: str, start_guest: StartGuest, eventually: Eventually
 ) -> None:
     guest = start_guest()
@@ -175,12 +175,12 @@ def test_a_run_lives_as_long_as_one_of_two_processes_does(
     eventually(lambda: not guests.is_alive(control, guest.run))
 
 
-def test_a_run_that_nobody_has_heard_of_does_not_live(control: Control) -> None:
+def test_an_unknown_run_is_not_alive(control: Control) -> None:
     assert not guests.is_alive(control, "0a1b2c3d")
     assert not guests.is_alive(control, "ffffffff")
 
 
-def test_to_ask_whether_a_run_lives_keeps_it_from_nothing(
+def test_asking_whether_a_run_is_alive_does_not_block_it(
     server: Server, control: Control, run_id: str
 ) -> None:
     late = secrets.token_hex(4)
@@ -203,7 +203,7 @@ def test_a_run_of_another_home_is_not_seen(
     assert guests.is_alive(control, guest.run)
 
 
-def test_every_run_of_a_home_is_written_down_with_its_process(
+def test_every_run_of_a_home_is_recorded_with_its_process(
     control: Control, own: str, start_guest: StartGuest
 ) -> None:
     guest = start_guest()
@@ -214,7 +214,7 @@ def test_every_run_of_a_home_is_written_down_with_its_process(
     }
 
 
-def test_what_a_dead_run_had_for_its_tests_is_dropped(
+def test_test_databases_of_a_dead_run_are_dropped(
     server: Server, control: Control, own: str, start_guest: StartGuest, eventually: Eventually
 ) -> None:
     guest = start_guest()
@@ -245,7 +245,7 @@ def test_a_run_does_not_sweep_itself(server: Server, control: Control, own: str)
     assert lease in databases(server)
 
 
-def test_what_a_dead_run_has_built_stays(
+def test_templates_of_a_dead_run_stay(
     server: Server, control: Control, own: str, run_id: str, eventually: Eventually
 ) -> None:
     dead = secrets.token_hex(4)
@@ -257,7 +257,7 @@ def test_what_a_dead_run_has_built_stays(
     assert [(it.id, it.run) for it in builds.every(control)] == [(build, dead)]
 
 
-def test_what_a_dead_run_has_kept_to_be_looked_at_stays(
+def test_kept_databases_of_a_dead_run_stay(
     server: Server, control: Control, own: str, run_id: str, eventually: Eventually
 ) -> None:
     dead = secrets.token_hex(4)
@@ -272,7 +272,7 @@ def test_what_a_dead_run_has_kept_to_be_looked_at_stays(
     assert dead in known_runs(control)
 
 
-def test_a_run_that_leaves_takes_its_tests_databases_and_its_rows_with_it(
+def test_a_run_that_leaves_drops_its_test_databases_and_its_rows(
     server: Server, control: Control, own: str
 ) -> None:
     lease = names.lease(own, "main")
@@ -340,7 +340,7 @@ def test_a_build_resumes_from_a_copy_of_another_template(
     assert control.is_sealed(names.template(first))
 
 
-def test_a_build_that_begins_again_begins_empty(control: Control, own: str) -> None:
+def test_a_build_that_is_begun_again_is_empty(control: Control, own: str) -> None:
     scratch = builds.begin(control, "0a1b2c3d", own, [{"revision": "0001"}], {"Python": "3.12"})
     with psycopg.connect(scratch.conninfo()) as connection:
         connection.execute("create table made (by text)")
@@ -374,7 +374,7 @@ def test_a_build_that_is_forgotten_leaves_nothing(
     assert (builds.every(control), registered(control)) == ([], set())
 
 
-def test_the_build_that_was_used_last_comes_first(control: Control, own: str) -> None:
+def test_the_most_recently_used_build_comes_first(control: Control, own: str) -> None:
     first, second, third = (new_build(control, own) for _ in range(3))
     assert [it.id for it in builds.every(control)] == [third, second, first]
     control.use(first)
@@ -383,7 +383,7 @@ def test_the_build_that_was_used_last_comes_first(control: Control, own: str) ->
         assert builds.every(connection) == builds.every(control)
 
 
-def test_a_template_is_in_use_as_long_as_another_process_copies_from_it(
+def test_a_template_is_in_use_while_another_process_copies_it(
     control: Control, own: str, start_guest: StartGuest, eventually: Eventually
 ) -> None:
     build = new_build(control, own)
@@ -406,7 +406,7 @@ def test_two_processes_use_the_same_template(
     eventually(lambda: not builds.is_in_use(control, build))
 
 
-def test_a_template_stays_in_use_when_its_users_connection_was_made_anew(
+def test_a_template_stays_in_use_when_its_user_reconnects(
     server: Server, control: Control, own: str, run_id: str
 ) -> None:
     build = new_build(control, own)
@@ -420,7 +420,7 @@ def test_a_template_stays_in_use_when_its_users_connection_was_made_anew(
     user.close()
 
 
-def test_there_is_room_for_a_number_of_templates(
+def test_the_least_recently_used_templates_beyond_the_limit_are_spare(
     control: Control, own: str, start_guest: StartGuest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(builds, "MOST_TEMPLATES", 1)
@@ -433,12 +433,12 @@ def test_there_is_room_for_a_number_of_templates(
     assert [it.id for it in builds.spare(control)] == [old]
 
 
-def test_as_long_as_there_is_room_no_template_has_to_go(control: Control, own: str) -> None:
+def test_no_template_below_the_limit_is_spare(control: Control, own: str) -> None:
     new_build(control, own)
     assert (builds.spare(control), builds.MOST_TEMPLATES) == ([], 8)
 
 
-def test_databases_whose_build_is_no_more_are_dropped_and_no_others(
+def test_only_databases_without_a_build_are_orphans(
     server: Server, control: Control, own: str, run_id: str
 ) -> None:
     kept, gone = new_build(control, own), new_build(control, own)
@@ -490,7 +490,7 @@ def test_the_sweep_of_a_guest_drops_what_a_test_has_renamed(
     assert renamed not in databases(server)
 
 
-def test_the_sweep_of_a_guest_ends_what_is_at_work_on_its_build(
+def test_the_sweep_of_a_guest_ends_statements_on_its_build(
     server: Server, control: Control, own: str, run_id: str
 ) -> None:
     scratch = builds.begin(control, "0a1b2c3d", own, [], {})
@@ -531,7 +531,7 @@ def test_the_sweep_of_one_home_leaves_the_others(server: Server, control: Contro
 # who builds
 
 
-def test_who_wants_to_build_waits_for_who_builds_and_is_told_who_it_is(
+def test_a_process_that_waits_for_its_turn_is_told_the_holder(
     control: Control, start_guest: StartGuest, eventually: Eventually
 ) -> None:
     guest = start_guest(builds=True)
@@ -553,7 +553,7 @@ def test_who_wants_to_build_waits_for_who_builds_and_is_told_who_it_is(
     )
 
 
-def test_who_has_waited_for_too_long_says_for_whom(
+def test_waiting_for_too_long_is_an_error_that_names_the_holder(
     control: Control, start_guest: StartGuest
 ) -> None:
     guest = start_guest(builds=True)
@@ -578,7 +578,7 @@ def test_nobody_waits_for_a_builder_that_was_killed(
         pass
 
 
-def test_another_process_of_the_same_run_is_waited_for_without_a_word(
+def test_waiting_for_a_process_of_the_same_run_is_silent(
     server: Server,
     control: Control,
     run_id: str,
@@ -603,7 +603,7 @@ def test_another_process_of_the_same_run_is_waited_for_without_a_word(
     assert told == []
 
 
-def test_a_home_in_which_nobody_has_built_has_no_holder(control: Control, own: str) -> None:
+def test_a_home_without_builds_has_no_holder(control: Control, own: str) -> None:
     assert turn.holder(control) is None
     with turn.building(control):
         holder = turn.holder(control)
@@ -642,7 +642,7 @@ def makers() -> Iterator[list[subprocess.Popen[str]]]:
         process.communicate()
 
 
-def test_a_home_that_several_processes_make_at_once_is_made_once(
+def test_several_processes_make_a_home_once(
     server: Server, makers: list[subprocess.Popen[str]]
 ) -> None:
     name = secrets.token_hex(4)
@@ -661,7 +661,7 @@ def test_a_home_that_several_processes_make_at_once_is_made_once(
     assert sweep.sweep(server.dsn, name)
 
 
-def test_a_home_that_is_there_is_left_as_it_is(
+def test_an_existing_home_is_left_unchanged(
     server: Server, control: Control, own: str, run_id: str
 ) -> None:
     control_tables.create(server.dsn, run_id, events.TABLE)
@@ -670,7 +670,7 @@ def test_a_home_that_is_there_is_left_as_it_is(
     assert row == [(names.control(run_id), "control", run_id)]
 
 
-def test_a_home_knows_the_version_that_has_made_it(
+def test_a_home_knows_the_version_that_made_it(
     server: Server, control: Control, run_id: str
 ) -> None:
     assert control_tables.version(server.dsn, run_id) == __version__
@@ -679,12 +679,12 @@ def test_a_home_knows_the_version_that_has_made_it(
     assert control_tables.version(server.dsn, run_id) == "0.0.1"
 
 
-def test_a_home_that_is_not_there_has_no_version(server: Server) -> None:
+def test_a_missing_home_has_no_version(server: Server) -> None:
     assert control_tables.version(server.dsn, secrets.token_hex(4)) == ""
 
 
 @pytest.mark.parametrize("change", ["delete from plugin", "drop table plugin"])
-def test_a_home_that_does_not_say_is_of_another_version(
+def test_a_home_without_a_version_is_of_another_version(
     change: str, server: Server, control: Control, run_id: str
 ) -> None:
     control.execute(change)

@@ -1,4 +1,4 @@
-"""The text of accepted differences: read, compared, and written anew."""
+"""Baseline: the text of accepted differences is parsed, compared and rewritten."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_each_sentence_is_a_line_sorted_and_once() -> None:
     assert render([TWO, ONE, TWO], Baseline()) == f"{HEADER}\n{TWO}\n{ONE}\n"
 
 
-def test_a_text_without_differences_says_what_it_is() -> None:
+def test_a_text_without_differences_is_the_header() -> None:
     assert render([], Baseline()) == HEADER
 
 
@@ -34,14 +34,14 @@ def test_comments_and_blank_lines_accept_nothing() -> None:
     [f"{ONE}\r\n{TWO}\r\n", f"  {ONE}\t\n{TWO}", f"{ONE}\n\n{TWO}\n{ONE}\n"],
     ids=["carriage returns", "spaces", "twice"],
 )
-def test_how_the_lines_stand_in_the_text_does_not_matter(text: str) -> None:
-    assert split([ONE, TWO], parse(text)) == Split(known=(TWO, ONE), new=(), gone=())
+def test_order_and_whitespace_of_lines_do_not_matter(text: str) -> None:
+    assert split([ONE, TWO], parse(text)) == Split(known=(TWO, ONE), new=(), stale=())
 
 
-def test_the_sides_are_told_apart() -> None:
+def test_known_new_and_stale_lines_are_separated() -> None:
     baseline = parse(f"{HEADER}\n{ONE}\nthe modles have table typo\n")
     assert split([TWO, ONE], baseline) == Split(
-        known=(ONE,), new=(TWO,), gone=("the modles have table typo",)
+        known=(ONE,), new=(TWO,), stale=("the modles have table typo",)
     )
 
 
@@ -52,13 +52,13 @@ def test_a_comment_stays_with_the_line_below_it() -> None:
     )
 
 
-def test_comments_of_a_line_that_stands_twice_are_all_kept() -> None:
+def test_all_comments_of_a_repeated_line_are_kept() -> None:
     assert render([ONE], parse(f"# first\n{ONE}\n# second\n{ONE}\n")) == (
         f"{HEADER}\n# first\n# second\n{ONE}\n"
     )
 
 
-def test_the_header_is_no_comment_of_the_first_line() -> None:
+def test_the_header_is_not_a_comment_of_the_first_line() -> None:
     assert render([ONE], parse(f"{HEADER}{ONE}\n")) == f"{HEADER}\n{ONE}\n"
 
 
@@ -74,7 +74,7 @@ def test_the_header_is_no_comment_of_the_first_line() -> None:
         (f"import os\n{HEADER}", False),
     ],
 )
-def test_a_text_is_known_by_its_first_line(text: str, is_ours: bool) -> None:
+def test_a_baseline_is_recognized_by_its_first_line(text: str, is_ours: bool) -> None:
     assert parse(text).is_ours is is_ours
 
 
@@ -86,7 +86,7 @@ def test_a_text_is_known_by_its_first_line(text: str, is_ours: bool) -> None:
         ("comment \udc80", "comment \\udc80"),
     ],
 )
-def test_a_sentence_is_a_line_that_can_be_read_again(sentence: str, said: str) -> None:
+def test_the_line_of_a_sentence_can_be_parsed(sentence: str, said: str) -> None:
     assert line(sentence) == said
     assert list(parse(said).comments) == [said]
 
@@ -95,13 +95,13 @@ TEXTS = st.text(max_size=20).filter(lambda text: text.strip())
 
 
 @given(st.lists(TEXTS), st.lists(TEXTS))
-def test_what_is_written_accepts_just_what_it_was_given(
+def test_a_rendered_text_accepts_exactly_the_given_sentences(
     sentences: list[str], others: list[str]
 ) -> None:
     baseline = parse(render(sentences, Baseline()))
-    assert split(sentences, baseline).new == split(sentences, baseline).gone == ()
+    assert split(sentences, baseline).new == split(sentences, baseline).stale == ()
     only_here = {line(it) for it in sentences} - {line(it) for it in others}
-    assert set(split(others, baseline).gone) == only_here
+    assert set(split(others, baseline).stale) == only_here
 
 
 @given(st.text())

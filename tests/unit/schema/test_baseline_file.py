@@ -31,12 +31,12 @@ def test_a_missing_file_accepts_nothing(tmp_path: Path) -> None:
     assert baseline_file.read(tmp_path / "drift.txt") == baseline.Baseline()
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_line(file: Path) -> None:
+def test_a_byte_order_mark_is_not_part_of_the_first_line(file: Path) -> None:
     file.write_bytes(b"\xef\xbb\xbf" + TEXT.encode())
     assert baseline_file.read(file) == baseline.parse(TEXT)
 
 
-def test_what_is_not_utf8_is_refused(file: Path) -> None:
+def test_a_file_that_is_not_utf8_is_refused(file: Path) -> None:
     file.write_bytes(b"# a plan\n\xff\xfe")
     with pytest.raises(SettingError) as error:
         baseline_file.read(file)
@@ -46,7 +46,7 @@ def test_what_is_not_utf8_is_refused(file: Path) -> None:
     ]
 
 
-def test_what_cannot_be_opened_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingError) as error:
         baseline_file.read(tmp_path)
     assert refusal(error)[0] == f"the baseline {tmp_path} cannot be read: Is a directory"
@@ -54,9 +54,9 @@ def test_what_cannot_be_opened_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_of_another_kind_is_not_overwritten(file: Path) -> None:
     file.write_text("import os\n", encoding="utf-8")
-    baseline_file.look(file, is_to_be_written=False)
+    baseline_file.check(file, is_to_be_written=False)
     with pytest.raises(SettingError) as error:
-        baseline_file.look(file, is_to_be_written=True)
+        baseline_file.check(file, is_to_be_written=True)
     assert refusal(error) == [
         f"{file} is no baseline, and --db-accept-drift would overwrite it",
         "  to do: name another file,",
@@ -64,7 +64,7 @@ def test_a_file_of_another_kind_is_not_overwritten(file: Path) -> None:
     ]
 
 
-def test_a_file_is_made_as_other_programs_make_it(tmp_path: Path) -> None:
+def test_a_new_file_has_the_usual_permissions(tmp_path: Path) -> None:
     path = tmp_path / "drift.txt"
     before = os.umask(0o027)
     try:
@@ -88,7 +88,7 @@ def test_the_owner_of_a_file_is_kept(file: Path) -> None:
     assert (file.stat().st_uid, file.stat().st_gid) == (1234, 1235)
 
 
-def test_a_file_that_has_the_text_is_not_touched(file: Path) -> None:
+def test_a_file_that_already_has_the_text_is_not_touched(file: Path) -> None:
     baseline_file.write(file, TEXT)
     before = file.stat()
     assert baseline_file.write(file, TEXT) is False
@@ -106,7 +106,7 @@ def test_the_target_of_a_symbolic_link_is_written(tmp_path: Path, is_there: bool
     assert (link.is_symlink(), target.read_text(encoding="utf-8")) == (True, TEXT)
 
 
-def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "drift.txt"
     path.mkdir()
     with pytest.raises(SettingError) as error:

@@ -89,7 +89,7 @@ SENTENCES = [
 
 
 @pytest.mark.parametrize(("difference", "said"), SENTENCES, ids=lambda it: getattr(it, "kind", ""))
-def test_a_difference_is_told_in_one_sentence(difference: Difference, said: str) -> None:
+def test_a_difference_has_one_sentence(difference: Difference, said: str) -> None:
     assert sentence(difference) == said
 
 
@@ -98,7 +98,7 @@ def test_a_sentence_is_one_line() -> None:
     assert sentence(difference) == "AddView on person: create view people as select"
 
 
-def test_a_sentence_names_no_place_in_memory() -> None:
+def test_a_sentence_has_no_memory_addresses() -> None:
     difference = Difference(
         "AddView", models=f"{object()!r} {[object]!r} <bound f of {object()!r}> at 0x1F"
     )
@@ -133,7 +133,7 @@ ACCEPTING = (
 )
 
 
-def test_what_the_baseline_accepts_besides_is_told() -> None:
+def test_the_error_counts_what_the_baseline_accepts() -> None:
     assert str(drift([COLUMN], "tests/drift.txt", 1)).splitlines() == [
         "the models have column issuer_profiles.signing_public_key; no migration adds it",
         "  baseline: tests/drift.txt accepts 1 more difference",
@@ -142,7 +142,7 @@ def test_what_the_baseline_accepts_besides_is_told() -> None:
     ]
 
 
-def test_a_baseline_that_accepts_nothing_else_is_named_in_what_to_do() -> None:
+def test_a_baseline_that_accepts_nothing_more_is_named_in_the_advice() -> None:
     person = Difference("remove_table", "person")
     assert str(drift([COLUMN, person], "tests/drift.txt")).splitlines() == [
         "the migrated schema and the models have 2 differences that are not in the baseline",
