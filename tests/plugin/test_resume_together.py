@@ -37,6 +37,24 @@ def test_its_rows_are_its_own(migrated_db, number):
         rows = connection.execute("select name from item").fetchall()
         assert rows == [(str(os.getpid()),)]
 """
+# A revision that ends when two other runs wait for the turn to build, and one that never does.
+UNTIL_TWO_WAIT = """
+import time
+from sqlalchemy import text
+
+waiting = text("select count(*) from pg_locks where locktype = 'advisory' and not granted")
+deadline = time.monotonic() + 150
+while op.get_bind().execute(waiting).scalar() < 2:
+    assert time.monotonic() < deadline
+    time.sleep(0.02)
+op.execute("create table slow (id int)")
+"""
+FOREVER = """
+import pathlib, time
+
+pathlib.Path({begun!r}).touch()
+time.sleep(600)
+"""
 
 
 @pytest.fixture
@@ -73,8 +91,7 @@ def test_twenty_runs_at_once_half_of_them_killed(scene: Scene) -> None:
 
 @pytest.mark.timeout(300)
 def test_one_run_migrates_and_the_others_wait(scene: Scene) -> None:
-    killing_time = 'import time\ntime.sleep(2)\nop.execute("create table slow (id int)")'
-    scene.project.revision("0007", killing_time)
+    scene.project.revision("0007", UNTIL_TWO_WAIT)
     runs: list[subprocess.Popen[str]] = [scene.start() for _ in range(3)]
     said = [run.communicate(timeout=200)[0] for run in runs]
     told = sorted(re.findall(killing.HOW, "\n".join(said), re.MULTILINE))
@@ -97,14 +114,14 @@ def test_one_run_migrates_and_the_others_wait(scene: Scene) -> None:
 
 @pytest.mark.timeout(300)
 def test_a_run_that_has_waited_too_long_says_for_whom(scene: Scene) -> None:
-    scene.project.revision("0007", "import time\ntime.sleep(600)")
+    begun = scene.signs / "begun"
+    scene.project.revision("0007", FOREVER.format(begun=str(begun)))
     first = scene.start()
     try:
-        deadline = time.monotonic() + 60
-        while not list(scene.cache.glob("pytest-dbmigrate/*/users/*")):
+        deadline = time.monotonic() + 100
+        while not begun.exists():
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        time.sleep(2)  # it has begun to migrate by now, or the second says something else
         output, _ = scene.start("--db-wait=1").communicate(timeout=100)
     finally:
         first.kill()
