@@ -91,7 +91,7 @@ def titles(result: pytest.RunResult) -> list[str]:
     return [title for title in found if title.startswith("dbmigrate: ")]
 
 
-def test_what_is_accepted_once_is_no_error_from_then_on(drifting: Project) -> None:
+def test_an_accepted_difference_is_not_an_error(drifting: Project) -> None:
     first = drifting.run("--db-accept-drift")
 
     first.assert_outcomes(passed=2)
@@ -150,7 +150,7 @@ def test_several_new_differences_are_listed_without_the_accepted_ones(drifting: 
         ([], "2 differences to the models, none of them in the baseline"),
     ],
 )
-def test_only_new_differences_are_warned_of(
+def test_warnings_are_about_new_differences_only(
     drifting: Project, accepted: list[str], said: str
 ) -> None:
     accepts(drifting, *accepted)
@@ -184,7 +184,7 @@ def test_a_single_difference_is_or_is_not_in_the_baseline(
     assert last(result) == [f"fresh: 1 revision applied; {said}"]
 
 
-def test_what_no_longer_occurs_is_named(drifting: Project) -> None:
+def test_stale_lines_are_named(drifting: Project) -> None:
     accepts(drifting, EXTRA, "the modles have table typo", LOST, MISSED)
 
     result = drifting.run()
@@ -201,7 +201,7 @@ def test_what_no_longer_occurs_is_named(drifting: Project) -> None:
     ]
 
 
-def test_what_no_longer_occurs_is_named_beside_what_is_new(drifting: Project) -> None:
+def test_stale_lines_are_named_beside_new_differences(drifting: Project) -> None:
     accepts(drifting, EXTRA, MISSED)
 
     result = drifting.run()
@@ -235,7 +235,7 @@ def test_a_schema_that_matches_needs_no_baseline(items_project: Project) -> None
     assert text(items_project) == written()
 
 
-def test_a_baseline_that_is_written_anew_keeps_the_comments_of_what_stays(
+def test_a_rewritten_baseline_keeps_the_comments_of_remaining_lines(
     drifting: Project,
 ) -> None:
     accepts(drifting, "# with the old shop", MISSED, "# until the new shop opens", EXTRA)
@@ -248,7 +248,7 @@ def test_a_baseline_that_is_written_anew_keeps_the_comments_of_what_stays(
     assert GONE not in titles(result)
 
 
-def test_a_baseline_that_is_right_is_left_alone(drifting: Project) -> None:
+def test_a_correct_baseline_is_not_rewritten(drifting: Project) -> None:
     path = accepts(drifting, EXTRA, LOST)
     before = path.stat()
 
@@ -271,7 +271,7 @@ def test_a_baseline_outside_of_the_project_is_named_in_full(
     assert path.read_text(encoding="utf-8") == written(EXTRA, LOST)
 
 
-def test_a_sentence_is_the_same_in_each_run(drifting: Project) -> None:
+def test_a_sentence_is_the_same_in_every_run(drifting: Project) -> None:
     """As operations have them that know nothing of how to be told."""
     drifting.models(
         model("lost")
@@ -326,7 +326,7 @@ def test_without_the_check_the_file_is_not_read(drifting: Project) -> None:
     assert titles(result) == []
 
 
-def test_a_database_that_cannot_be_compared_leaves_the_file_as_it_was(drifting: Project) -> None:
+def test_a_failed_comparison_leaves_the_baseline_unchanged(drifting: Project) -> None:
     path = accepts(drifting, LOST)
 
     result = drifting.run("--db-accept-drift", "--db-target=0001")
@@ -347,7 +347,7 @@ def test_a_run_without_a_database_says_that_nothing_was_written(drifting: Projec
     assert not (drifting.path / FILE).exists()
 
 
-def test_migrations_that_fail_leave_the_file_as_it_was(drifting: Project) -> None:
+def test_failed_migrations_leave_the_baseline_unchanged(drifting: Project) -> None:
     drifting.revision("0003", "raise ValueError('no')")
     path = accepts(drifting, LOST)
 
@@ -397,7 +397,7 @@ def resuming(drifting: Project, temporary_files: Path) -> Iterator[Project]:
         drifting.run("--db-stop", server="embedded")
 
 
-def test_an_unchanged_template_is_judged_anew(resuming: Project) -> None:
+def test_an_unchanged_template_is_judged_again(resuming: Project) -> None:
     accepts(resuming, EXTRA)
 
     def run(*arguments: str) -> pytest.RunResult:
@@ -490,7 +490,7 @@ def test_what_cannot_be_accepted_is_refused(
 
 
 @pytest.mark.parametrize("line", ["dbmigrate_accept_drift = true", "addopts = --db-accept-drift"])
-def test_differences_are_not_accepted_for_ever(drifting: Project, line: str) -> None:
+def test_accepting_drift_is_not_an_ini_setting(drifting: Project, line: str) -> None:
     drifting.ini(f"dbmigrate_baseline = {FILE}\n{line}")
 
     assert refusal(drifting.run()) == [

@@ -130,7 +130,7 @@ def test_one_difference_is_the_whole_message(items_project: Project) -> None:
     ]
 
 
-def test_a_schema_that_matches_is_said_to_match(items_project: Project) -> None:
+def test_a_matching_schema_is_reported_as_matching(items_project: Project) -> None:
     items_project.models()
     items_project.tests(TESTS)
 
@@ -186,7 +186,9 @@ def test_several_metadata_are_compared_together(items_project: Project) -> None:
     ],
     ids=["include_object", "process_revision_directives"],
 )
-def test_what_env_leaves_out_is_no_difference(items_project: Project, configure: str) -> None:
+def test_objects_that_env_py_excludes_are_not_differences(
+    items_project: Project, configure: str
+) -> None:
     items_project.models(LOST_TABLE, configure=configure)
     items_project.tests(TESTS)
 
@@ -196,7 +198,7 @@ def test_what_env_leaves_out_is_no_difference(items_project: Project, configure:
     assert told(result)[-1].endswith("; the schema matches the models")
 
 
-def test_a_table_that_env_does_not_look_at_is_no_difference(items_project: Project) -> None:
+def test_a_table_that_env_py_excludes_by_name_is_not_a_difference(items_project: Project) -> None:
     items_project.revision("0002", 'op.execute("create table spatial_ref_sys (id integer)")')
     items_project.models(configure="include_name=lambda name, kind, _: name != 'spatial_ref_sys'")
     items_project.tests(TESTS)
@@ -207,7 +209,7 @@ def test_a_table_that_env_does_not_look_at_is_no_difference(items_project: Proje
     assert told(result)[-1].endswith("; the schema matches the models")
 
 
-def test_types_are_not_compared_if_env_does_not_want_it(items_project: Project) -> None:
+def test_types_are_not_compared_if_env_py_turns_that_off(items_project: Project) -> None:
     items_project.models(
         ITEM_MODEL.replace("sa.Text", "sa.Integer"), configure="compare_type=False"
     )
@@ -225,7 +227,7 @@ def test_types_are_compared_otherwise(items_project: Project) -> None:
     )
 
 
-def test_a_directive_can_take_one_difference_out(items_project: Project) -> None:
+def test_a_directive_can_remove_one_difference(items_project: Project) -> None:
     items_project.models(
         LOST_TABLE
         + """
@@ -244,7 +246,7 @@ def test_a_directive_can_take_one_difference_out(items_project: Project) -> None
     )
 
 
-def test_no_metadata_is_said_once(items_project: Project) -> None:
+def test_missing_metadata_is_reported_once(items_project: Project) -> None:
     items_project.tests(TESTS)
 
     result = items_project.run("-v")
@@ -326,7 +328,7 @@ def test_a_comparison_that_fails_is_an_error_of_its_own(items_project: Project) 
     ]
 
 
-def test_enums_and_identities_of_the_models_are_no_difference(project: Project) -> None:
+def test_enums_and_identities_of_the_models_are_not_differences(project: Project) -> None:
     project.revision(
         "0001",
         """

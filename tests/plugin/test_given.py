@@ -68,7 +68,7 @@ def test_a_connection_is_given_whatever_the_driver(items_project: Project, drive
     assert migrated(items_project) == ["item"]
 
 
-def test_what_env_leaves_uncommitted_on_it_is_committed(items_project: Project) -> None:
+def test_uncommitted_work_on_a_given_connection_is_committed(items_project: Project) -> None:
     items_project.env(
         GIVEN_CONNECTION.replace(
             "context.configure", 'connection.exec_driver_sql("select 1")\ncontext.configure'
@@ -122,7 +122,7 @@ def test_an_attribute_that_cannot_be_one_is_refused(items_project: Project) -> N
         ),
     ],
 )
-def test_what_env_has_looked_for_is_named(
+def test_a_missing_attribute_that_env_py_looked_for_is_named(
     items_project: Project, env: str, error: str, name: str, value: str
 ) -> None:
     path = items_project.env(env)
@@ -194,7 +194,7 @@ with engine.connect() as connection:
     "then",
     ["print(error)", "sys.exit(1)", 'raise RuntimeError("it failed") from None', "raise"],
 )
-def test_a_revisions_error_is_told_whatever_env_does_with_it(
+def test_the_error_of_a_revision_is_reported_whatever_env_py_does_with_it(
     items_project: Project, then: str
 ) -> None:
     items_project.env(SWALLOWS.format(then))
@@ -225,7 +225,7 @@ with engine.connect() as connection:
 """
 
 
-def test_an_env_that_rolls_back_is_an_error(items_project: Project) -> None:
+def test_an_env_py_that_rolls_back_is_an_error(items_project: Project) -> None:
     items_project.env(ROLLS_BACK.format("rollback"))
 
     assert explained(items_project)[:4] == [
@@ -238,13 +238,13 @@ def test_an_env_that_rolls_back_is_an_error(items_project: Project) -> None:
     ]
 
 
-def test_an_env_with_a_transaction_of_its_own_may_commit(items_project: Project) -> None:
+def test_an_env_py_may_commit_its_own_transaction(items_project: Project) -> None:
     items_project.env(ROLLS_BACK.format("commit"))
 
     assert migrated(items_project) == ["item"]
 
 
-def test_an_env_that_commits_elsewhere_is_an_error(items_project: Project) -> None:
+def test_an_env_py_that_commits_elsewhere_is_an_error(items_project: Project) -> None:
     items_project.env(
         ROLLS_BACK.format("close").replace(
             "    transaction.close()",

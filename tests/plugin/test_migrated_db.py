@@ -81,7 +81,7 @@ def test_the_address_is_the_same_in_every_test(items_project: Project) -> None:
     items_project.run().assert_outcomes(passed=3)
 
 
-def test_the_address_is_offered_as_each_library_wants_it(items_project: Project) -> None:
+def test_the_address_has_the_form_that_each_library_wants(items_project: Project) -> None:
     items_project.tests(
         """
         import psycopg
@@ -122,7 +122,7 @@ def test_the_address_is_offered_as_each_library_wants_it(items_project: Project)
     items_project.run("-W", "error").assert_outcomes(passed=7)
 
 
-def test_it_is_printed_without_its_password(items_project: Project) -> None:
+def test_its_repr_has_no_password(items_project: Project) -> None:
     items_project.tests(
         """
         def test_it(migrated_db, db_server):
@@ -276,7 +276,7 @@ def test_an_asynchronous_engine_made_at_import_works_in_every_test(
     assert "Traceback" not in output(result) + result.stderr.str()
 
 
-def test_a_connection_that_was_never_given_back_disturbs_nobody(items_project: Project) -> None:
+def test_a_connection_that_is_never_returned_does_no_harm(items_project: Project) -> None:
     items_project.ini("dbmigrate_env = DATABASE_URL={url:postgresql+psycopg}")
     items_project.write("app.py", APPLICATION)
     items_project.tests(
@@ -364,7 +364,7 @@ def test_it(migrated_db):
     assert result.parseoutcomes() == {"passed": 1, "rerun": 2}
 
 
-def test_classes_of_unittest_get_theirs_by_a_mark(items_project: Project) -> None:
+def test_unittest_classes_get_a_database_by_a_mark(items_project: Project) -> None:
     items_project.tests(
         ALONE
         + """
@@ -425,9 +425,7 @@ class TestItems:
 @pytest.mark.parametrize(
     "stop", ["time.monotonic = time.perf_counter = lambda: 0.0", "time.sleep = lambda _: forbidden"]
 )
-def test_a_test_that_stops_the_time_does_not_stop_the_run(
-    items_project: Project, stop: str
-) -> None:
+def test_a_test_that_freezes_time_does_not_stop_the_run(items_project: Project, stop: str) -> None:
     """It is not set going again, and there is a connection whose end is waited for."""
     items_project.tests(
         ALONE
@@ -451,7 +449,7 @@ def test_second(migrated_db):
     items_project.run("-v").assert_outcomes(passed=2)
 
 
-def test_a_test_that_destroys_its_database_disturbs_nobody(items_project: Project) -> None:
+def test_a_test_that_destroys_its_database_does_no_harm(items_project: Project) -> None:
     items_project.tests(
         ALONE
         + """
@@ -483,7 +481,7 @@ class TestDestruction:
     items_project.run("-v", "-W", "error").assert_outcomes(passed=12)
 
 
-def test_a_process_that_goes_on_after_its_test_does_not_hold_the_database(
+def test_a_process_that_outlives_its_test_does_not_hold_the_database(
     items_project: Project,
 ) -> None:
     items_project.tests(
@@ -532,7 +530,7 @@ def test_a_database_longer_lived_than_a_test_is_refused(items_project: Project) 
     result.stdout.fnmatch_lines(["ScopeMismatch: *function scoped fixture migrated_db *"])
 
 
-def test_an_engine_of_a_test_that_is_the_first_to_import_sqlalchemy_is_emptied_too(
+def test_an_engine_of_the_test_that_first_imports_sqlalchemy_is_emptied_too(
     project: Project,
 ) -> None:
     project.revision("0001")

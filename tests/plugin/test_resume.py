@@ -1,4 +1,4 @@
-"""`--db-resume`: what a run goes on from, and when it starts from nothing and why."""
+"""`--db-resume`: what a run resumes, and when and why it starts from nothing."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ def test_only_what_is_new_is_applied(resumer: Resumer) -> None:
     )
 
 
-def test_the_state_of_an_ini_is_the_same_as_the_options(resumer: Resumer) -> None:
+def test_the_ini_setting_works_as_the_option_does(resumer: Resumer) -> None:
     resumer.project.ini("dbmigrate_resume = true")
     results = [resumer.run(resume=False) for _ in range(2)]
     assert [how(it) for it in results] == ["fresh: 2 revisions applied", "unchanged: 2 revisions"]
 
 
-def test_a_failed_revision_is_retried_when_it_is_mended(resumer: Resumer) -> None:
+def test_a_failed_revision_is_retried_when_it_is_fixed(resumer: Resumer) -> None:
     broken = resumer.project.revision("0003", 'op.execute("create tabel three (id int)")')
     assert resumer.run().ret == 1
     broken.write_text(broken.read_text().replace("tabel", "table"))
@@ -86,7 +86,7 @@ def test_a_failed_revision_that_is_gone_is_not_retried(resumer: Resumer) -> None
     assert resumer.how() == told
 
 
-def test_a_revision_that_failed_outside_of_a_transaction_is_not_gone_on_from(
+def test_a_revision_that_failed_outside_of_a_transaction_is_not_resumed(
     resumer: Resumer,
 ) -> None:
     broken = resumer.project.revision(
@@ -104,7 +104,7 @@ def test_a_revision_that_failed_outside_of_a_transaction_is_not_gone_on_from(
     )
 
 
-def test_what_was_gone_on_with_is_told_once_by_status(resumer: Resumer) -> None:
+def test_status_lists_a_resumed_revision_once(resumer: Resumer) -> None:
     broken = resumer.project.revision("0003", 'op.execute("create tabel three (id int)")')
     resumer.run()
     broken.write_text(broken.read_text().replace("tabel", "table"))
@@ -125,7 +125,7 @@ def test_revisions_that_make_roles_can_be_applied_again(resumer: Resumer) -> Non
     assert resumer.how() == "rebuilt: 0003 was edited; 3 revisions applied"
 
 
-def test_a_run_leaves_a_server_alone_that_another_run_has_filled(resumer: Resumer) -> None:
+def test_a_server_that_another_run_has_filled_is_left_alone(resumer: Resumer) -> None:
     resumer.how()
     taken = [psycopg.connect(address(resumer).conninfo()) for _ in range(190)]
     slow = resumer.project.command("--db-resume", server="embedded")
@@ -149,7 +149,7 @@ def test_comments_formatting_and_line_endings_do_not_count(resumer: Resumer) -> 
     assert resumer.how() == "unchanged: 2 revisions"
 
 
-def test_sql_that_was_edited_is_a_reason_to_begin_from_nothing(resumer: Resumer) -> None:
+def test_edited_sql_is_a_reason_to_start_from_nothing(resumer: Resumer) -> None:
     resumer.how()
     file = resumer.project.path / "migrations/versions/0001.py"
     file.write_text(file.read_text().replace("table one", "table uno"))
@@ -203,13 +203,13 @@ def test_a_file_that_a_revision_reads_counts_in_later_runs_too(resumer: Resumer,
     assert tables(result) == ["drei", "four", "one", "two"]
 
 
-def test_an_env_py_that_was_edited_is_a_reason_to_begin_from_nothing(resumer: Resumer) -> None:
+def test_an_edited_env_py_is_a_reason_to_start_from_nothing(resumer: Resumer) -> None:
     resumer.how()
     resumer.project.env(sync_env() + "\nANSWER = 42\n")
     assert resumer.how() == "rebuilt: env.py was edited; 2 revisions applied"
 
 
-def test_models_alone_are_only_compared_anew(resumer: Resumer) -> None:
+def test_edited_models_are_compared_again_and_nothing_else(resumer: Resumer) -> None:
     resumer.project.models('one = sa.Table("one", metadata, sa.Column("id", sa.Integer))')
     assert resumer.run("--db-check=warn").ret == 0
     resumer.project.write(
@@ -223,20 +223,20 @@ def test_models_alone_are_only_compared_anew(resumer: Resumer) -> None:
     assert "; the schema matches the models" in output(result)
 
 
-def test_differences_are_told_again_though_nothing_has_changed(resumer: Resumer) -> None:
+def test_differences_are_reported_again_although_nothing_has_changed(resumer: Resumer) -> None:
     resumer.project.models('one = sa.Table("one", metadata, sa.Column("id", sa.Integer))')
     results = [resumer.run() for _ in range(2)]
     sentence = "the migrations leave table two; the models do not have it"
     assert [(it.ret, sentence in output(it)) for it in results] == [(1, True), (1, True)]
 
 
-def test_what_was_not_compared_is_compared_when_it_is_asked_for(resumer: Resumer) -> None:
+def test_an_unchecked_template_is_compared_when_the_check_is_on_again(resumer: Resumer) -> None:
     resumer.project.models('one = sa.Table("one", metadata, sa.Column("id", sa.Integer))')
     assert resumer.run("--db-check=off").ret == 0
     assert resumer.run().ret == 1
 
 
-def test_a_revision_whose_script_is_gone_is_a_reason_to_begin_from_nothing(
+def test_a_missing_script_is_a_reason_to_start_from_nothing(
     resumer: Resumer,
 ) -> None:
     resumer.how()
@@ -248,7 +248,7 @@ def test_a_revision_whose_script_is_gone_is_a_reason_to_begin_from_nothing(
     )
 
 
-def test_another_target_is_a_reason_to_begin_from_nothing(resumer: Resumer) -> None:
+def test_another_target_is_a_reason_to_start_from_nothing(resumer: Resumer) -> None:
     resumer.how()
     result = resumer.run("--db-target=0001")
     assert (how(result), tables(result)) == (
@@ -257,7 +257,7 @@ def test_another_target_is_a_reason_to_begin_from_nothing(resumer: Resumer) -> N
     )
 
 
-def test_switching_between_branches_costs_a_build_each_and_no_more(resumer: Resumer) -> None:
+def test_switching_between_branches_costs_one_build_each(resumer: Resumer) -> None:
     project = resumer.project
     texts = {
         name: project.revision(
@@ -281,7 +281,7 @@ def test_switching_between_branches_costs_a_build_each_and_no_more(resumer: Resu
     ]
 
 
-def test_fresh_begins_from_nothing_and_wins_over_the_ini(resumer: Resumer) -> None:
+def test_fresh_starts_from_nothing_and_overrides_the_ini(resumer: Resumer) -> None:
     resumer.project.ini("dbmigrate_resume = true")
     resumer.run(resume=False)
     seen = [how(resumer.run(*options, resume=False)) for options in (["--db-fresh"], [])]
@@ -294,7 +294,7 @@ def test_fresh_alone_discards_what_is_kept(resumer: Resumer) -> None:
     assert list(resumer.cache.iterdir()) == []
 
 
-def test_a_template_that_was_opened_is_trusted_no_more(resumer: Resumer) -> None:
+def test_an_unsealed_template_is_not_trusted(resumer: Resumer) -> None:
     resumer.how()
     with psycopg.connect(address(resumer).conninfo(), autocommit=True) as connection:
         (name,) = connection.execute(
@@ -326,7 +326,7 @@ def change(resumer: Resumer, **facts: object) -> None:
         ({"is_ready": False}, "the kept server's start was cut short"),
     ],
 )
-def test_a_kept_server_that_is_of_no_use_is_replaced_and_that_is_said(
+def test_an_unusable_kept_server_is_replaced_with_the_reason(
     resumer: Resumer, facts: dict[str, object], reason: str
 ) -> None:
     resumer.how()
@@ -337,7 +337,7 @@ def test_a_kept_server_that_is_of_no_use_is_replaced_and_that_is_said(
         psycopg.connect(before.conninfo(), connect_timeout=3)
 
 
-def test_a_kept_server_that_was_killed_is_started_again_with_all_it_had(resumer: Resumer) -> None:
+def test_a_killed_kept_server_is_started_again_with_its_data(resumer: Resumer) -> None:
     resumer.how()
     folder = json.loads(record(resumer).read_text())["folder"]
     os.kill(int(Path(folder, "data/postmaster.pid").read_text().split()[0]), signal.SIGKILL)
@@ -356,7 +356,7 @@ def test_a_kept_server_whose_data_is_gone_is_replaced(resumer: Resumer) -> None:
     assert resumer.how().startswith("rebuilt: the kept server had ended, and could not be started")
 
 
-def test_status_tells_each_revision_and_by_which_run(resumer: Resumer) -> None:
+def test_status_lists_each_revision_with_its_run(resumer: Resumer) -> None:
     resumer.how()
     resumer.project.revision("0003", THREE, doc="the third")
     lines = resumer.project.run("--db-status", server="embedded").outlines
@@ -369,7 +369,7 @@ def test_status_tells_each_revision_and_by_which_run(resumer: Resumer) -> None:
     assert lines[3].split()[2:] == ["the", "third"]
 
 
-def test_status_tells_a_failed_revision(resumer: Resumer) -> None:
+def test_status_lists_a_failed_revision(resumer: Resumer) -> None:
     resumer.project.revision("0003", 'op.execute("nonsense")')
     resumer.run()
     lines = resumer.project.run("--db-status", server="embedded").outlines
@@ -389,13 +389,13 @@ def test_status_of_nothing_is_all_pending(resumer: Resumer) -> None:
     ]
 
 
-def test_stop_says_what_it_has_done(resumer: Resumer) -> None:
+def test_stop_reports_what_it_has_done(resumer: Resumer) -> None:
     assert resumer.stop() == "dbmigrate: nothing is kept for this project"
     resumer.how()
     assert resumer.stop() == "dbmigrate: ended and removed: the embedded server"
 
 
-def test_a_url_keeps_our_databases_and_stop_drops_them(
+def test_a_given_server_keeps_our_databases_until_stop(
     project: Project, temporary_files: Path
 ) -> None:
     url = project.server_url()
@@ -438,7 +438,7 @@ def test_workers_share_what_is_kept(resumer: Resumer, option: str) -> None:
     assert [it.parseoutcomes() for it in results] == [{"passed": 6}] * 2
 
 
-def test_another_checkout_has_nothing_of_what_is_kept(resumer: Resumer, tmp_path: Path) -> None:
+def test_another_checkout_shares_nothing_that_is_kept(resumer: Resumer, tmp_path: Path) -> None:
     resumer.how()
     other = tmp_path / "checkout"
     shutil.copytree(resumer.project.path, other)
@@ -448,7 +448,7 @@ def test_another_checkout_has_nothing_of_what_is_kept(resumer: Resumer, tmp_path
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
-def test_a_kept_server_with_a_full_disk_is_replaced_and_that_is_said(
+def test_a_kept_server_with_a_full_disk_is_replaced_with_the_reason(
     resumer: Resumer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resumer.how()

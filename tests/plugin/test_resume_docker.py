@@ -55,7 +55,7 @@ def test_a_container_is_kept_and_found_again(resumer: Resumer) -> None:
     ]
 
 
-def test_a_container_that_has_ended_is_replaced_and_that_is_said(resumer: Resumer) -> None:
+def test_a_container_that_has_ended_is_replaced_with_the_reason(resumer: Resumer) -> None:
     resumer.how()
     (kept,) = docker("ps", "--quiet", "--filter", "label=org.pytest-dbmigrate.project")
     docker("kill", kept)
@@ -63,7 +63,7 @@ def test_a_container_that_has_ended_is_replaced_and_that_is_said(resumer: Resume
     assert kept not in docker("ps", "--all", "--quiet")
 
 
-def test_a_container_of_another_image_is_replaced_and_that_is_said(resumer: Resumer) -> None:
+def test_a_container_of_another_image_is_replaced_with_the_reason(resumer: Resumer) -> None:
     resumer.how()
     docker("tag", IMAGE, "pytest-dbmigrate-ci/other:1")
     try:
@@ -76,7 +76,7 @@ def test_a_container_of_another_image_is_replaced_and_that_is_said(resumer: Resu
         docker("rmi", "pytest-dbmigrate-ci/other:1")
 
 
-def test_status_is_told_of_a_container_too(resumer: Resumer) -> None:
+def test_status_knows_a_container_too(resumer: Resumer) -> None:
     resumer.how()
     lines = resumer.project.run("--db-status", server="docker").outlines
     assert lines[0].endswith("(docker), kept")

@@ -132,7 +132,9 @@ def test_a_killed_revision_of_either_is_retried(both: Both, which: int) -> None:
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_an_edited_revision_of_either_is_a_reason_to_begin_anew(both: Both, which: int) -> None:
+def test_an_edited_revision_of_either_is_a_reason_to_start_from_nothing(
+    both: Both, which: int
+) -> None:
     resumer, environments = both
     resumer.how()
     file = environments[which].path / "migrations/versions/0001.py"
@@ -142,7 +144,9 @@ def test_an_edited_revision_of_either_is_a_reason_to_begin_anew(both: Both, whic
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_an_edited_env_py_of_either_is_a_reason_to_begin_anew(both: Both, which: int) -> None:
+def test_an_edited_env_py_of_either_is_a_reason_to_start_from_nothing(
+    both: Both, which: int
+) -> None:
     resumer, environments = both
     resumer.how()
     file = environments[which].path / "migrations/env.py"
@@ -150,7 +154,7 @@ def test_an_edited_env_py_of_either_is_a_reason_to_begin_anew(both: Both, which:
     assert resumer.how() == "rebuilt: env.py was edited; 2 revisions applied"
 
 
-def test_environments_that_come_and_go_are_reasons_to_begin_anew(both: Both) -> None:
+def test_added_and_removed_environments_are_reasons_to_start_from_nothing(both: Both) -> None:
     resumer, (shop, billing) = both
     lines = [f"{it.path}/alembic.ini" for it in (shop, billing)]
     resumer.how()

@@ -113,7 +113,7 @@ def test_one_run_migrates_and_the_others_wait(scene: Scene) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_a_run_that_has_waited_too_long_says_for_whom(scene: Scene) -> None:
+def test_waiting_for_too_long_is_an_error_that_names_the_holder(scene: Scene) -> None:
     begun = scene.signs / "begun"
     scene.project.revision("0007", FOREVER.format(begun=str(begun)))
     first = scene.start()

@@ -142,21 +142,21 @@ def test_a_run_that_keeps_nothing_passes_each_time(orders: Project) -> None:
         assert about_server(result) == [MADE + "role app_reader"]
 
 
-def test_workers_are_told_of_it_once(orders: Project) -> None:
+def test_workers_mention_a_role_once(orders: Project) -> None:
     result = orders.run("-n2", server="embedded", plugins=["ours", "xdist"])
 
     result.assert_outcomes(passed=2)
     assert about_server(result) == [MADE + "role app_reader"]
 
 
-def test_nothing_is_told_if_quiet(orders: Project) -> None:
+def test_quiet_runs_do_not_mention_roles(orders: Project) -> None:
     result = orders.run("-q", server="embedded", plugins=["ours"])
 
     result.assert_outcomes(passed=2)
     assert told(result) == []
 
 
-def test_what_is_not_a_role_is_named_too(project: Project) -> None:
+def test_other_objects_of_the_server_are_named_too(project: Project) -> None:
     project.revision(
         "0001",
         """
@@ -184,7 +184,7 @@ def test_what_is_not_a_role_is_named_too(project: Project) -> None:
     ]
 
 
-def test_on_a_given_server_it_stays_and_the_next_run_is_told_how_to_guard_it(
+def test_a_role_on_a_given_server_stays_and_the_next_run_says_how_to_guard_it(
     project: Project, given: psycopg.Connection[tuple[object, ...]]
 ) -> None:
     file = project.revision("0001", READER)
@@ -274,7 +274,7 @@ def test_the_server_stays_when_a_role_is_made_again(resumer: Resumer, more: str)
     assert started(result) == before
 
 
-def test_a_role_is_made_again_where_the_run_goes_on_from_another_template(
+def test_a_role_is_made_again_where_another_template_is_resumed(
     resumer: Resumer,
 ) -> None:
     resumer.how()
@@ -289,7 +289,7 @@ def test_a_role_is_made_again_where_the_run_goes_on_from_another_template(
     assert started(result) == started(first)
 
 
-def test_the_role_of_a_template_that_is_gone_on_from_stays(resumer: Resumer) -> None:
+def test_the_role_of_a_resumed_template_stays(resumer: Resumer) -> None:
     resumer.project.revision("0002", READER)
     resumer.how()
     resumer.project.revision("0003", 'op.execute("grant select on item to app_reader")')
@@ -323,7 +323,7 @@ def test_a_role_of_a_build_that_failed_is_not_in_the_way(resumer: Resumer) -> No
 @pytest.mark.parametrize(
     "statement", ["create role app_reader", "create database archive"], ids=["role", "database"]
 )
-def test_what_a_test_has_made_is_gone_with_the_server_when_it_is_rebuilt(
+def test_a_role_made_by_a_test_is_gone_when_the_server_is_rebuilt(
     resumer: Resumer, statement: str
 ) -> None:
     resumer.project.tests(
@@ -338,7 +338,7 @@ def test_what_a_test_has_made_is_gone_with_the_server_when_it_is_rebuilt(
     assert started(result) != before
 
 
-def test_what_a_test_has_made_is_no_reason_not_to_go_on(resumer: Resumer) -> None:
+def test_a_role_made_by_a_test_does_not_prevent_a_resume(resumer: Resumer) -> None:
     resumer.project.revision("0002", READER)
     resumer.project.tests(
         STARTED + '    migrated_db.connect().execute("create role b").connection.commit()\n'
@@ -380,7 +380,7 @@ def test_a_setting_of_the_server_is_gone_with_it_when_it_is_rebuilt(resumer: Res
     assert about_server(result) == [MADE + "setting maintenance_work_mem of the server"]
 
 
-def test_what_another_run_may_have_made_is_not_said_to_be_the_migrations(
+def test_a_role_that_another_run_may_have_made_is_not_attributed_to_the_migrations(
     resumer: Resumer,
 ) -> None:
     with running(resumer):

@@ -78,7 +78,7 @@ def assert_they_did_not_meet(meeting: Path, server: str) -> None:
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_two_runs_of_one_checkout_do_not_meet(runs: Runs, tmp_path: Path, server: str) -> None:
+def test_two_runs_of_one_checkout_are_independent(runs: Runs, tmp_path: Path, server: str) -> None:
     runs.project.tests(MEET)
     both = [start(runs, name, tmp_path, server) for name in "ab"]
     ended = [started.end() for started in both]
@@ -88,7 +88,7 @@ def test_two_runs_of_one_checkout_do_not_meet(runs: Runs, tmp_path: Path, server
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_two_runs_of_two_checkouts_do_not_meet(runs: Runs, tmp_path: Path, server: str) -> None:
+def test_two_runs_of_two_checkouts_are_independent(runs: Runs, tmp_path: Path, server: str) -> None:
     runs.project.tests(MEET)
     (tmp_path / "meeting").mkdir()
     other = shutil.copytree(runs.project.path, tmp_path / "other")
@@ -102,7 +102,7 @@ def test_two_runs_of_two_checkouts_do_not_meet(runs: Runs, tmp_path: Path, serve
 
 
 @pytest.mark.parametrize("server", ["embedded", "url"])
-def test_two_runs_with_the_address_in_a_variable_do_not_meet(
+def test_two_runs_with_the_address_in_a_variable_are_independent(
     runs: Runs, tmp_path: Path, server: str
 ) -> None:
     runs.project.ini("dbmigrate_env = DATABASE_URL")
@@ -126,7 +126,7 @@ def test_two_runs_with_the_address_in_a_variable_do_not_meet(
     assert_they_did_not_meet(tmp_path, server)
 
 
-def test_two_runs_with_workers_do_not_meet(runs: Runs, tmp_path: Path) -> None:
+def test_two_runs_with_workers_are_independent(runs: Runs, tmp_path: Path) -> None:
     runs.project.tests(MEET)
     both = [start(runs, name, tmp_path, "embedded", "-n", "2", plugins=["xdist"]) for name in "ab"]
     ended = [started.end() for started in both]
@@ -135,7 +135,7 @@ def test_two_runs_with_workers_do_not_meet(runs: Runs, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_the_end_of_one_run_does_not_touch_the_other(
+def test_the_end_of_one_run_does_not_affect_the_other(
     runs: Runs, tmp_path: Path, server: str
 ) -> None:
     runs.project.tests(
