@@ -5,15 +5,20 @@ DBMIGRATE_IMAGE ?= postgres:18
 KILL_AT ?= all
 PYTEST_ARGS ?=
 
+TESTS = not docker and not real and not matrix
+IN_PARALLEL = -n auto --maxprocesses=4 --dist=worksteal
 READY = .venv/ready
 python = "$(CURDIR)/.venv/bin/python"
 
 .DELETE_ON_ERROR:
-.PHONY: help example test test-kills test-docker test-real lint types wheel-check bench docs docs-options clean
+.PHONY: help example test test-all coverage test-matrix test-kills test-docker test-real lint types wheel-check bench docs docs-options clean
 
 help:
 	@echo "make example       run the examples against a Postgres of their own"
-	@echo "make test          run every test that needs no Docker and no real project"
+	@echo "make test          run every test that needs no Docker and no real project, but no matrix"
+	@echo "make test-all      the same, with the matrices, and each kill"
+	@echo "make coverage      make test, with the lines of the package that were run"
+	@echo "make test-matrix   run the matrices alone"
 	@echo "make test-kills    kill something at each of 30 revisions, in every way, and resume"
 	@echo "make test-docker   run the tests that need it (DBMIGRATE_IMAGE=$(DBMIGRATE_IMAGE))"
 	@echo "make test-real     migrate released projects, which it installs, by ini lines alone"
@@ -31,11 +36,23 @@ example: $(READY)
 	cd examples/async_orders && $(python) -m pytest -p dbmigrate --db-server=embedded
 
 test: $(READY)
-	$(python) -m pytest -m "not docker and not real" -n auto --maxprocesses=4 --dist=worksteal $(PYTEST_ARGS)
+	$(python) -m pytest -m "$(TESTS)" $(IN_PARALLEL) $(PYTEST_ARGS)
+
+test-all: test test-matrix test-kills
+
+coverage: $(READY)
+	rm -rf build/coverage && mkdir -p build/coverage
+	COVERAGE_FILE="$(CURDIR)/build/coverage/data" $(python) -m coverage run -m pytest -m "$(TESTS)" $(IN_PARALLEL) $(PYTEST_ARGS)
+	cd build/coverage && COVERAGE_FILE=data $(python) -m coverage combine --rcfile=../../pyproject.toml -q
+	COVERAGE_FILE=build/coverage/data $(python) -m coverage report
+
+test-matrix: $(READY)
+	$(python) -m pytest -m "matrix and not docker and not real" --deselect tests/plugin/test_resume_kills.py \
+		$(IN_PARALLEL) $(PYTEST_ARGS)
 
 test-kills: $(READY)
 	rm -f build/killed.txt
-	KILL_AT=$(KILL_AT) $(python) -m pytest tests/plugin/test_resume_kills.py -n auto --maxprocesses=4 --dist=worksteal $(PYTEST_ARGS)
+	KILL_AT=$(KILL_AT) $(python) -m pytest tests/plugin/test_resume_kills.py $(IN_PARALLEL) $(PYTEST_ARGS)
 	@echo "$$(wc -l < build/killed.txt) outcomes are in build/killed.txt"
 
 test-docker: $(READY)

@@ -27,6 +27,7 @@ _FOREIGN = (
     "DATABASE_URL",
 )
 _PG_BIN = os.environ.get("DBMIGRATE_PG_BIN")  # another PostgreSQL than the wheel's
+_FORKS = os.environ.get("DBMIGRATE_TESTS_FORK") != "no" and hasattr(os, "fork")
 
 
 @pytest.fixture(scope="session")
@@ -46,8 +47,11 @@ def server_url() -> Iterator[Callable[[], str]]:
 
 
 @pytest.fixture(scope="session")
-def fork_server() -> Iterator[ForkServer]:
-    """The server that inner runs are forks of."""
+def fork_server() -> Iterator[ForkServer | None]:
+    """The server that inner runs are forks of; none with `DBMIGRATE_TESTS_FORK=no`."""
+    if not _FORKS:
+        yield None
+        return
     server = ForkServer()
     yield server
     server.close()
@@ -66,7 +70,7 @@ def project(
     pytester: pytest.Pytester,
     monkeypatch: pytest.MonkeyPatch,
     server_url: Callable[[], str],
-    fork_server: ForkServer,
+    fork_server: ForkServer | None,
     clean_environment: None,
 ) -> Project:
     """A project whose Alembic environment has no revision yet.

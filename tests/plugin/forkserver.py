@@ -55,7 +55,11 @@ class ForkServer:
             [sys.executable, __file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={name: text for name, text in os.environ.items() if name != "PYTHONPATH"},
+            env={
+                name: text
+                for name, text in os.environ.items()
+                if name != "PYTHONPATH" and not name.startswith("COVERAGE_")
+            },
             cwd="/",
             text=True,
         )

@@ -2,7 +2,8 @@
 
 Of the 30 revisions two are tried, by `make test` in five of the thirty scenes. With `KILL_AT=all`
 each of them is, and with `KILL_AT=spread` each is tried once for each that is killed, at one of
-the moments, with one kind of env.py. The outcomes are written into `build/killed.txt`.
+the moments, with one kind of env.py; with `KILL_AT=few` each is tried once in all. The outcomes
+are written into `build/killed.txt`.
 """
 
 from __future__ import annotations
@@ -35,11 +36,13 @@ def scene(project: Project, temporary_files: Path) -> Iterator[Scene]:
     scene.end()
 
 
-def numbers(moment: Moment, env: str) -> list[int]:
+def numbers(victim: Victim, moment: Moment, env: str) -> list[int]:
     """Return the revisions that something is killed at."""
     every = list(range(1, REVISIONS + 1))
     share = get_args(Moment).index(moment) * 2 + (env == "async")
-    return {"all": every, "spread": every[share::6]}.get(HOW_MANY, [10, 17])
+    spread = every[share::6]
+    few = spread[get_args(Victim).index(victim) :: len(spread)]
+    return {"all": every, "spread": spread, "few": few}.get(HOW_MANY, [10, 17])
 
 
 def expected(number: int, moment: Moment) -> str:
@@ -77,7 +80,7 @@ def test_a_run_after_any_kill_ends_at_head_with_each_revision_once(
 ) -> None:
     killing.write(scene.project, is_async=env == "async")
     outcomes = []
-    tried = numbers(moment, env)
+    tried = numbers(victim, moment, env)
     for number in tried:
         killing.edit_first(scene.project, number)  # so that it begins with nothing applied
         scene.kill(victim, number, moment)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -10,6 +11,14 @@ from coverage import CoverageData
 
 from tests.plugin.projects import PATIENCE, output
 from tests.plugin.suites import Suites, counts, verdict
+
+
+@pytest.fixture(autouse=True)
+def not_measured_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inner runs do what they are told about coverage, whatever measures these tests."""
+    for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
+        monkeypatch.delenv(name)
+
 
 APP = """
 import sys
