@@ -1,18 +1,68 @@
-"""What all the tests share: a place for temporary files, and a look at the machine's processes."""
+"""What all the tests share: temporary files, the machine's processes, the CPU seconds of each."""
 
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.plugin import forkserver
+
 collect_ignore = ["projects"]  # their tests are run in copies of them
+_BEFORE = pytest.StashKey[float]()
+_DEAREST = 15  # tests named at the end
+_seconds: dict[str, float] = {}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Note what the process had spent before a test."""
+    item.stash[_BEFORE] = _spent()
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Give the last report of a test the CPU seconds of it and of its children that have ended."""
+    report = yield
+    if call.when == "teardown":
+        report.user_properties.append(("cpu_seconds", _spent() - item.stash[_BEFORE]))
+    return report
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Add up what the workers say."""
+    for name, seconds in report.user_properties:
+        if name == "cpu_seconds" and report.when == "teardown":
+            assert isinstance(seconds, float)
+            _seconds[report.nodeid] = seconds
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the dearest tests: CONTRIBUTING says what one may cost."""
+    if not _seconds:
+        return
+    minutes = sum(_seconds.values()) / 60
+    terminalreporter.write_sep(
+        "=", f"CPU: {minutes:.1f} minutes, without servers; the dearest tests"
+    )
+    for nodeid in sorted(_seconds, key=_seconds.__getitem__, reverse=True)[:_DEAREST]:
+        terminalreporter.write_line(f"{_seconds[nodeid]:6.1f} s  {nodeid}")
+
+
+def _spent() -> float:
+    """Return the CPU seconds of this process, its children and the fork server's runs so far."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(it.ru_utime + it.ru_stime for it in used) + sum(forkserver.SPENT)
 
 
 @pytest.fixture(scope="session", autouse=True)

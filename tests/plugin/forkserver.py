@@ -35,6 +35,7 @@ _LATER = ("psycopg", "sqlalchemy.engine")
 # An interpreter reads these when it starts: a run with others needs one of its own.
 _EARLY = ("PYTHON", "LC_", "LANG", "TZ", "LD_", "MALLOC_")
 _EARLY_BUT_FREE = ("PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")
+SPENT: list[float] = []  # CPU seconds of each run so far
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,9 @@ class ForkServer:
             os.kill(pid, signal.SIGKILL)
             self._receive()
             raise subprocess.TimeoutExpired(list(arguments), seconds)
-        return Ended(**self._receive())
+        ended = Ended(**self._receive())
+        SPENT.append(ended.seconds)
+        return ended
 
     def close(self) -> None:
         """End it."""

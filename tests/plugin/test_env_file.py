@@ -84,8 +84,15 @@ def at_its_path(runs: Runs) -> Iterator[Runs]:
     assert not (runs.project.path / "config.toml").exists()
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
-@pytest.mark.parametrize("server", ["embedded", "url"])
+@pytest.mark.parametrize(
+    ("workers", "server"),
+    [
+        ("0", "url"),
+        ("2", "embedded"),
+        pytest.param("0", "embedded", marks=pytest.mark.matrix),
+        pytest.param("2", "url", marks=pytest.mark.matrix),
+    ],
+)
 def test_the_variable_names_a_private_file_from_the_first_import_on(
     by_variable: Runs, workers: str, server: str
 ) -> None:

@@ -29,15 +29,18 @@ KILLED = "os.kill(os.getpid(), signal.SIGKILL)"
 
 
 @pytest.mark.parametrize(
-    ("does", "how"),
+    ("does", "how", "where"),
     [
-        ("os._exit(0)", ()),
-        ("os.kill(os.getpid(), signal.SIGSEGV)", ()),
-        (KILLED, ("-n", "2")),
-        (KILLED, ("--db-suites=concurrent",)),
+        ("os._exit(0)", (), "unit"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", (), "integration"),
+        (KILLED, ("-n", "2"), "unit"),
+        (KILLED, ("--db-suites=concurrent",), "integration"),
+        pytest.param("os._exit(0)", (), "integration", marks=pytest.mark.matrix),
+        pytest.param("os.kill(os.getpid(), signal.SIGSEGV)", (), "unit", marks=pytest.mark.matrix),
+        pytest.param(KILLED, ("-n", "2"), "integration", marks=pytest.mark.matrix),
+        pytest.param(KILLED, ("--db-suites=concurrent",), "unit", marks=pytest.mark.matrix),
     ],
 )
-@pytest.mark.parametrize("where", ["unit", "integration"])
 def test_a_crash_is_one_failure_and_all_other_tests_run(
     suites: Suites, where: str, does: str, how: tuple[str, ...]
 ) -> None:

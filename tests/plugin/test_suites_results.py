@@ -218,8 +218,17 @@ def test_last(): pass
 """
 
 
-@pytest.mark.parametrize("where", ["first", "second"])
-@pytest.mark.parametrize("option", ["--lf", "--ff", "--sw"])
+@pytest.mark.parametrize(
+    ("option", "where"),
+    [
+        ("--lf", "first"),
+        ("--ff", "second"),
+        ("--sw", "first"),
+        pytest.param("--lf", "second", marks=pytest.mark.matrix),
+        pytest.param("--ff", "first", marks=pytest.mark.matrix),
+        pytest.param("--sw", "second", marks=pytest.mark.matrix),
+    ],
+)
 def test_what_failed_is_run_again_as_in_plain_pytest(
     suites: Suites, option: str, where: str
 ) -> None:
