@@ -10,6 +10,8 @@ IN_PARALLEL = -n auto --maxprocesses=4 --dist=worksteal
 READY = .venv/ready
 python = "$(CURDIR)/.venv/bin/python"
 
+unexport PYTHONDONTWRITEBYTECODE # the tests start thousands of processes, which would all compile what they import
+
 .DELETE_ON_ERROR:
 .PHONY: help example test test-all coverage test-matrix test-kills test-docker test-real lint types wheel-check bench docs docs-options clean
 
