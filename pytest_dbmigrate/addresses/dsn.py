@@ -1,6 +1,6 @@
-"""Where a database is: one value, written the way each library wants it.
+"""Address of a database: one value, written the way each library wants it.
 
-The password is in no `repr`, and `redact` takes it out of text that others wrote.
+No `repr` shows the password, and `redact` takes it out of text that others wrote.
 """
 
 from __future__ import annotations
@@ -129,8 +129,9 @@ class Dsn:
 
     def conninfo(self) -> str:
         """Return libpq's `keyword=value` string."""
-        words = (f"{key}={_quoted(value)}" for key, value in self.parts().items())
-        return SecretAddress(" ".join(words))
+        from psycopg.conninfo import make_conninfo  # which a run of unit tests does not load
+
+        return SecretAddress(make_conninfo(**self.parts()))
 
     @property
     def is_socket(self) -> bool:
@@ -190,8 +191,3 @@ def _letter(one: str) -> str:
     quoted = quote(one, safe="")
     plain = rf"\\{{0,7}}{re.escape(one)}"  # a repr of a repr of a repr at most
     return plain if quoted == one else f"(?:{quoted}|{plain})"
-
-
-def _quoted(value: object) -> str:
-    escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'" if escaped == "" or re.search(r"[\s'\\]", escaped) else escaped

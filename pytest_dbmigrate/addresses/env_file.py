@@ -1,6 +1,7 @@
-"""A file that carries the database's address: what it is made from, and what is in it.
+"""File with the database's address: a line of `dbmigrate_env_file`.
 
-Pure but for the reading of its template; `handover` writes it.
+It is made from a pattern, a file of the project with `{url}` and the like in it. Reads the
+pattern and nothing else; `files` writes.
 """
 
 from __future__ import annotations
@@ -25,37 +26,37 @@ _TELLING = {"url": rf"postgres\S*?/{_OURS}(?:\?\S*?)?", "database": _OURS}
 
 @dataclass(frozen=True)
 class EnvFile:
-    """One line of `dbmigrate_env_file`: `name=template`.
+    """One line of `dbmigrate_env_file`: `name=pattern`.
 
     `name` is the variable that holds the file's path; or it is the path, and then `target` is
-    the same made absolute. `text` is what the template says.
+    the same made absolute. `text` is what the pattern says.
     """
 
     name: str
-    template: str
+    pattern: str
     target: str = field(default="", repr=False)
     text: str = field(default="", repr=False)
 
     def __str__(self) -> str:
         digest = hashlib.sha256(self.text.encode("utf-8")).hexdigest()[:8]
-        return f"{self.name}={Path(self.template).name} ({digest})"
+        return f"{self.name}={Path(self.pattern).name} ({digest})"
 
     @classmethod
     def parse(cls, line: str) -> EnvFile:
         """Return what one line says, nothing read yet; raises `ValueError`."""
-        name, _, template = line.strip().partition("=")
+        name, _, pattern = line.strip().partition("=")
         is_path = "/" in name or "." in name
-        is_trimmed = name == name.rstrip() and template == template.lstrip()
-        if not template or not is_trimmed or not (is_path or _VARIABLE.fullmatch(name)):
-            raise ValueError(f"{line!r} is not VARIABLE=template or path/to/file=template")
-        return cls(name, template)
+        is_trimmed = name == name.rstrip() and pattern == pattern.lstrip()
+        if not pattern or not is_trimmed or not (is_path or _VARIABLE.fullmatch(name)):
+            raise ValueError(f"{line!r} is not VARIABLE=PATTERN or path/to/file=PATTERN")
+        return cls(name, pattern)
 
     def located(self, folder: Path) -> EnvFile:
-        """Return it with paths that start at `folder`, and its template read.
+        """Return it with paths that start at `folder`, and its pattern read.
 
         Raises `ValueError` if there is none, or none that can be used.
         """
-        path = folder / self.template
+        path = folder / self.pattern
         if not path.is_file():
             raise ValueError(f"there is no file {path}")
         try:
@@ -69,12 +70,12 @@ class EnvFile:
         own = folder / self.name
         is_path = "/" in self.name or "." in self.name
         target = str(own.parent.resolve() / own.name) if is_path else ""  # no link is followed
-        return replace(self, template=str(path), target=target, text=text)
+        return replace(self, pattern=str(path), target=target, text=text)
 
     @property
     def file_name(self) -> str:
-        """The name of the file: the template's, without an ending that says it is one."""
-        path = Path(self.template)
+        """The name of the file: the pattern's, without an ending that says it is one."""
+        path = Path(self.pattern)
         return path.stem if path.suffix in _ENDINGS else path.name
 
     def filled(self, dsn: Dsn) -> str:
@@ -82,17 +83,17 @@ class EnvFile:
         return placeholders.fill(self.text, dsn)
 
     def is_filled(self, text: str) -> bool:
-        """Whether a text was made from the template for a database of ours.
+        """Whether a text was made from the pattern for a database of ours.
 
         One with the name of another database is not: it may be somebody's own configuration,
-        made from the same template. A template without the name cannot tell.
+        made from the same pattern. A pattern without the name cannot tell.
         """
-        pattern, at, is_telling = "", 0, False
+        expression, at, is_telling = "", 0, False
         for match in placeholders.KNOWN.finditer(self.text):
             part = match[1] or match[3]
             is_telling = is_telling or part in _TELLING
-            pattern += re.escape(self.text[at : match.start()])
-            pattern += _TELLING.get(part, r"[^\r\n]*?")
+            expression += re.escape(self.text[at : match.start()])
+            expression += _TELLING.get(part, r"[^\r\n]*?")
             at = match.end()
-        pattern += re.escape(self.text[at:])
-        return is_telling and re.fullmatch(pattern, text) is not None
+        expression += re.escape(self.text[at:])
+        return is_telling and re.fullmatch(expression, text) is not None

@@ -1,4 +1,4 @@
-"""An environment variable that carries the database's address: a line of `dbmigrate_env`."""
+"""Environment variable with the database's address: a line of `dbmigrate_env`."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _PLACEHOLDER = re.compile(r"\{(\w+)(?::([^{}]*))?\}")
 
 @dataclass(frozen=True)
 class EnvVariable:
-    """An environment variable that carries the database's address: `NAME=template`."""
+    """An environment variable that carries the database's address: `NAME=PATTERN`."""
 
     name: str
-    template: str
+    pattern: str
 
     @classmethod
     def parse(cls, line: str) -> EnvVariable:
         """Return the variable of one `dbmigrate_env` line; raises `ValueError`."""
         match = _ENV_LINE.fullmatch(line.strip())
         if not match:
-            raise ValueError(f"{line!r} is not NAME or NAME=template")
-        name, template = match[1], "{url}" if match[2] is None else match[2]
-        found = list(_PLACEHOLDER.finditer(template))
+            raise ValueError(f"{line!r} is not NAME or NAME=PATTERN")
+        name, pattern = match[1], "{url}" if match[2] is None else match[2]
+        found = list(_PLACEHOLDER.finditer(pattern))
         if not found:
             raise ValueError(f"{line!r} names no part of the address: {placeholders.names()}")
         for part, scheme in (match.groups() for match in found):
@@ -37,8 +37,8 @@ class EnvVariable:
                 raise ValueError(f"{line!r} has an unknown part; there are {placeholders.names()}")
             if scheme is not None and not re.fullmatch(r"postgres(ql)?(\+\w+)?", scheme):
                 raise ValueError(f"{line!r} has a scheme that is not postgresql or postgresql+...")
-        return cls(name, template)
+        return cls(name, pattern)
 
     def value(self, dsn: Dsn, usual: str = "") -> str:
         """Return the variable's value for a database; `usual` is the driver of `{url}`."""
-        return placeholders.fill(self.template, dsn, usual)
+        return placeholders.fill(self.pattern, dsn, usual)

@@ -1,7 +1,7 @@
-"""Writes the files of `dbmigrate_env_file`, for this process or for the migrations.
+"""Files with the database's address: written, rewritten for the migrations, and removed.
 
-The password is in them: only this user can read them, and they are removed with what
-they were written for.
+The password is in them: only this user can read them, and they are removed as soon as the
+process, or the migration, that they were written for ends.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _VARIABLE_FORM = "or let the application read the file's path from a variable: V
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class Handed:
-    """The files of `dbmigrate_env_file`; `environ` are the variables that hold their paths."""
+class AddressFiles:
+    """The files of one process; `environ` has the variables that hold their paths."""
 
     def __init__(
         self, files: tuple[EnvFile, ...], dsn: Dsn, place: tuple[Path, str] | None, *, alone: bool
@@ -37,10 +37,10 @@ class Handed:
         with contextlib.ExitStack() as stack:
             for file in files:
                 if file.target and not alone:
-                    raise refuse_to_share(file)
+                    raise _sharing_error(file)
                 is_there = place is None and Path(file.target).exists()  # as good as any
                 if file.target and not is_there:
-                    stack.enter_context(standing(file, dsn))
+                    stack.enter_context(at_own_path(file, dsn))
             if place is None:
                 place = Path(stack.enter_context(tempfile.TemporaryDirectory())), "nobody"
             folder = place[0] / FOLDER / place[1]
@@ -58,13 +58,13 @@ def private(files: Iterable[EnvFile], dsn: Dsn, folder: Path) -> Iterator[dict[s
 
     Raises `SettingError` if one cannot be written.
     """
-    shutil.rmtree(folder, ignore_errors=True)  # of a worker that was killed meanwhile
+    shutil.rmtree(folder, ignore_errors=True)  # left by a worker that was killed
     try:
         values: dict[str, str] = {}
         for number, file in enumerate(files):
             if not file.target:
                 path = folder / str(number) / file.file_name  # two may have the same name
-                with _naming(path):
+                with _errors_of(path):
                     path.parent.mkdir(mode=0o700, parents=True)
                     _write(os.open(path, _NEW, 0o600), file.filled(dsn))
                 values[file.name] = str(path)
@@ -74,22 +74,22 @@ def private(files: Iterable[EnvFile], dsn: Dsn, folder: Path) -> Iterator[dict[s
 
 
 @contextlib.contextmanager
-def standing(file: EnvFile, dsn: Dsn) -> Iterator[None]:
-    """Have a file at the path that is its own.
+def at_own_path(file: EnvFile, dsn: Dsn) -> Iterator[None]:
+    """Have a file at a path of its own.
 
     What a killed run has left there is replaced. Raises `SettingError` if anything else is
     there, or if another run has written it and still lives.
     """
     path = Path(file.target)
-    with _naming(path):
+    with _errors_of(path):
         with contextlib.suppress(FileNotFoundError):
-            _remove_left(file, path)
+            _remove_leftover(file, path)
         descriptor = os.open(path, _NEW, 0o600)
     maker = os.getpid()
     try:
         # says that the file is in use; a flock, as the application opens and closes the file here
         file_locks.flock(descriptor)
-        with _naming(path):
+        with _errors_of(path):
             _write(os.dup(descriptor), file.filled(dsn))
         yield
     finally:
@@ -101,48 +101,48 @@ def standing(file: EnvFile, dsn: Dsn) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def lent(files: Iterable[EnvFile], dsn: Dsn, folder: Path) -> Iterator[dict[str, str]]:
-    """Have all files carry another address for a while: that of the database to migrate.
+def for_migrations(files: Iterable[EnvFile], dsn: Dsn, folder: Path) -> Iterator[dict[str, str]]:
+    """Have all files carry the address of the database to migrate.
 
-    Those at paths of their own are put back afterwards. Yield the variables of the others,
-    which lie in a new folder meanwhile. Raises `SettingError` if one cannot be written.
+    Files at paths of their own are restored afterwards. Yield the variables of the others,
+    which are in a new folder. Raises `SettingError` if one cannot be written.
     """
     with contextlib.ExitStack() as stack:
         for file in files:
             if file.target:
-                stack.enter_context(_changed(file, dsn))
+                stack.enter_context(_rewritten(file, dsn))
         yield stack.enter_context(private(files, dsn, folder))
 
 
 @contextlib.contextmanager
-def _changed(file: EnvFile, dsn: Dsn) -> Iterator[None]:
+def _rewritten(file: EnvFile, dsn: Dsn) -> Iterator[None]:
     path = Path(file.target)
-    with _naming(path):
+    with _errors_of(path):
         before = _text(path)
         _write(os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC), file.filled(dsn))
     try:
         yield
     finally:
-        with _naming(path):
+        with _errors_of(path):
             _write(os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC), before)
 
 
-def _remove_left(file: EnvFile, path: Path) -> None:
+def _remove_leftover(file: EnvFile, path: Path) -> None:
     """Remove what a killed run has left; raises `SettingError` if it is anything else."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         if not file_locks.try_flock(descriptor):
             raise SettingError(
                 f"another run has written {path} and uses it",
-                todo=("wait until that run has ended,", _VARIABLE_FORM.format(file.template)),
+                todo=("wait until that run has ended,", _VARIABLE_FORM.format(file.pattern)),
             )
         if not file.is_filled(_text(path)):
             raise SettingError(
                 f"{path} is there already, and is not what a killed run has left",
-                tried=("comparing it with its template; it stays as it is",),
+                tried=("comparing it with its pattern; it stays as it is",),
                 todo=(
                     "move it away: it is written for a run, and removed at its end,",
-                    _VARIABLE_FORM.format(file.template),
+                    _VARIABLE_FORM.format(file.pattern),
                 ),
             )
         path.unlink()
@@ -150,12 +150,12 @@ def _remove_left(file: EnvFile, path: Path) -> None:
         os.close(descriptor)
 
 
-def refuse_to_share(file: EnvFile) -> SettingError:
+def _sharing_error(file: EnvFile) -> SettingError:
     """Return the error of a run whose processes would all write one file."""
     return SettingError(
         f"{file.target}, which dbmigrate_env_file names, is one file, "
         "and each process of pytest-xdist has an address of its own",
-        todo=("run the tests without -n,", _VARIABLE_FORM.format(file.template)),
+        todo=("run the tests without -n,", _VARIABLE_FORM.format(file.pattern)),
     )
 
 
@@ -176,8 +176,8 @@ def _is_at(path: Path, descriptor: int) -> bool:
 
 
 @contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Say which file it is that the system says no to."""
+def _errors_of(path: Path) -> Iterator[None]:
+    """Raise `SettingError`, which names the file, for an error of the system."""
     try:
         yield
     except OSError as error:

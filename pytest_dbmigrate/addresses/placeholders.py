@@ -1,4 +1,4 @@
-"""The places for the parts of an address in a text: `{url}`, `{host}` and so on."""
+"""Placeholders for the parts of an address in a pattern: `{url}`, `{host}` and so on."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ KNOWN = re.compile(
 
 
 def names() -> str:
-    """Return all there are, for a message."""
+    """Return all placeholders, for a message."""
     return ", ".join(f"{{{name}}}" for name in PARTS)
 
 
-def fill(text: str, dsn: Dsn, usual: str = "") -> str:
-    """Return the text with the address of a database; any other brace is left as it is.
+def fill(pattern: str, dsn: Dsn, usual: str = "") -> str:
+    """Return a pattern with the address of a database in it; any other brace stays as it is.
 
     `usual` is the driver of a `{url}` that names none.
     """
@@ -32,4 +32,4 @@ def fill(text: str, dsn: Dsn, usual: str = "") -> str:
             return wanted + dsn.url(driver)[len("postgresql") :]
         return str(dsn.dbname if part == "database" else getattr(dsn, part))
 
-    return KNOWN.sub(value, text)
+    return KNOWN.sub(value, pattern)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_dbmigrate.addresses.dsn import Dsn
-    from pytest_dbmigrate.addresses.files import Handed
+    from pytest_dbmigrate.addresses.files import AddressFiles
     from pytest_dbmigrate.settings.values import Settings
 
 # libpq's variables that lead past the host of an address, and those that demand of a
@@ -36,7 +36,7 @@ class Environ:
     def __init__(self) -> None:
         self._ours: Mapping[str, str] = {}
         self._before: dict[str, str | None] = {}
-        self._files: Handed | None = None
+        self._files: AddressFiles | None = None
 
     @property
     def has_address(self) -> bool:
@@ -53,9 +53,9 @@ class Environ:
         """
         paths: Mapping[str, str] = {}
         if settings.env_file:
-            from pytest_dbmigrate.addresses.files import Handed
+            from pytest_dbmigrate.addresses.files import AddressFiles
 
-            self._files = Handed(settings.env_file, dsn, place, alone=alone)
+            self._files = AddressFiles(settings.env_file, dsn, place, alone=alone)
             paths = self._files.environ
         self._ours = {**settings.environ_for(dsn), **paths}
         for name, value in self._ours.items():

@@ -38,24 +38,24 @@ class Specs:
         "let --db-server name a server that is not on this machine",
     )
     fresh = Flag(
-        "discard what earlier runs of this project have kept, and start from nothing",
+        "discard what earlier runs of this project have kept, and start from scratch",
     )
     resume = Flag(
-        "keep the server and its state when the run ends, and go on from there in the next run",
+        "keep the server and its state when the run ends, and resume from there in the next run",
     )
     keep = Choice(
-        "which tests' databases to keep for a look with psql: never, failed or always",
+        "which tests' databases to keep for inspection with psql: never, failed or always",
         "never",
         "failed",
         "always",
         default="never",
     )
     shared = Flag(
-        "one migrated database for all tests of a process (of each xdist worker), whether "
-        "they ask for it or not, and not renewed between them",
+        "use one migrated database for all tests of a process (of each xdist worker), whether "
+        "they ask for it or not, and do not renew it between them",
     )
     check = Choice(
-        "what a difference between the migrated schema and the models is: error, warn or off",
+        "how to treat a difference between the migrated schema and the models: error, warn or off",
         "error",
         "warn",
         "off",
@@ -95,18 +95,18 @@ class Specs:
         metavar="NAME",
     )
     before = PlacedLines(
-        "what is run before the first revision, a line each: an .sql file, an SQL statement, "
+        "steps to run before the first revision, a line each: an .sql file, an SQL statement, "
         "or module:function, which is called with a Connection of SQLAlchemy",
         parsers.step,
     )
     within = Text(
-        "module:function that the migrations are run within: one that returns a context "
-        "manager (app.app_context()), or one that is given the work to call",
+        "module:function to run the migrations within: one that returns a context manager "
+        "(app.app_context()), or one that takes the work as an argument and calls it",
         parsers.reference,
         metavar="MODULE:FUNCTION",
     )
     image = Text(
-        "the Docker image, any with the official postgres image's contract",
+        "the Docker image: postgres, or any that is used in the same way",
         parsers.word,
         metavar="IMAGE",
         default=DEFAULT_IMAGE,
@@ -142,13 +142,13 @@ class Specs:
         must_exist=False,
     )
     accept_drift = Flag(
-        "write the differences of this run to the baseline: they are accepted from now on",
+        "write the differences of this run to the baseline, which accepts them from now on",
         has_ini=False,
     )
     env_file = PlacedLines(
         "files that carry the database's address, a line each: "
         "APP_CONFIG=config.yaml.template for a variable that holds the path of a private "
-        "file, config.yaml=config.yaml.template for a path of its own; the template has "
+        "file, config.yaml=config.yaml.template for a path of its own; the pattern has "
         "{url}, {host} and so on in it, as dbmigrate_env",
         parsers.env_file,
     )

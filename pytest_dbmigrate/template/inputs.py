@@ -25,7 +25,7 @@ def shape(settings: Settings, release: str, sources: Iterable[Environment]) -> d
         "Python": ".".join(str(part) for part in sys.version_info[:2]),
         **{name: _version(name) for name in ("alembic", "sqlalchemy")},
         "dbmigrate_target": _list(" ".join(it) for it in settings.target),
-        "dbmigrate_env": _list(f"{it.name}={it.template}" for it in settings.env),
+        "dbmigrate_env": _list(f"{it.name}={it.pattern}" for it in settings.env),
         "dbmigrate_env_file": _list(map(str, settings.env_file)),
         "dbmigrate_alembic": _list(str(it) for it in sources),
         "dbmigrate_x": _list(settings.x),

@@ -61,7 +61,7 @@ class Migration:
         results: dict[str, Result] = {}
         place = self._context.run.folder / files.FOLDER / self._dsn.dbname
         with contextlib.ExitStack() as stack:
-            lent = stack.enter_context(files.lent(settings.env_file, self._dsn, place))
+            lent = stack.enter_context(files.for_migrations(settings.env_file, self._dsn, place))
             children = [
                 stack.enter_context(contextlib.closing(self._context.start_child(it)))
                 for it in self._context.environments

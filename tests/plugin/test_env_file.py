@@ -232,7 +232,7 @@ def test_a_file_of_somebody_else_is_left_alone(at_its_path: Runs) -> None:
     assert ended.status == pytest.ExitCode.USAGE_ERROR
     assert [line for line in ended.lines if line] == [
         f"ERROR: dbmigrate: {file} is there already, and is not what a killed run has left",
-        "  tried: comparing it with its template; it stays as it is",
+        "  tried: comparing it with its pattern; it stays as it is",
         "  to do: move it away: it is written for a run, and removed at its end,",
         (
             "         or let the application read the file's path from a variable: "

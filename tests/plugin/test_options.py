@@ -254,9 +254,9 @@ def test_an_unknown_ini_key_of_ours_is_refused(
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        ("9LIVES", "'9LIVES' is not NAME or NAME=template"),
-        ("APP-DB={url}", "'APP-DB={url}' is not NAME or NAME=template"),
-        ("={url}", "'={url}' is not NAME or NAME=template"),
+        ("9LIVES", "'9LIVES' is not NAME or NAME=PATTERN"),
+        ("APP-DB={url}", "'APP-DB={url}' is not NAME or NAME=PATTERN"),
+        ("={url}", "'={url}' is not NAME or NAME=PATTERN"),
         ("APP_DB=", f"'APP_DB=' names no part of the address: {PARTS}"),
         ("APP_DB={url", f"'APP_DB={{url' names no part of the address: {PARTS}"),
         ("APP_DB={hots}", f"'APP_DB={{hots}}' has an unknown part; there are {PARTS}"),

@@ -17,9 +17,9 @@ DOTENV = 'DB="{url:postgresql+asyncpg}"\nOTHER={url}?application_name=x\n'
 
 
 def made(folder: Path, text: str, line: str = "CONFIG=config.yaml.template") -> EnvFile:
-    """Return the file of a line; its template is written."""
+    """Return the file of a line; its pattern is written."""
     file = EnvFile.parse(line)
-    (folder / file.template).write_bytes(text.encode())
+    (folder / file.pattern).write_bytes(text.encode())
     return file.located(folder)
 
 
@@ -41,7 +41,7 @@ def test_a_url_has_the_scheme_that_is_asked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("template", "name"),
+    ("pattern", "name"),
     [
         ("config.yaml.template", "config.yaml"),
         ("config.yaml.tmpl", "config.yaml"),
@@ -52,10 +52,10 @@ def test_a_url_has_the_scheme_that_is_asked_for(tmp_path: Path) -> None:
         ("config.template.yaml", "config.template.yaml"),
     ],
 )
-def test_a_file_has_the_name_of_its_template_without_that_ending(
-    tmp_path: Path, template: str, name: str
+def test_a_file_has_the_name_of_its_pattern_without_that_ending(
+    tmp_path: Path, pattern: str, name: str
 ) -> None:
-    assert made(tmp_path, "{url}", f"CONFIG={template}").file_name == name
+    assert made(tmp_path, "{url}", f"CONFIG={pattern}").file_name == name
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_what_somebody_else_wrote_is_not_taken_for_ours(tmp_path: Path, text: st
     assert not made(tmp_path, "{url}").is_filled(text)
 
 
-def test_a_template_without_the_databases_name_cannot_tell(tmp_path: Path) -> None:
+def test_a_pattern_without_the_databases_name_cannot_tell(tmp_path: Path) -> None:
     file = made(tmp_path, "{host}:{port}")
     assert not file.is_filled(file.filled(DSN))
 

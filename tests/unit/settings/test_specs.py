@@ -142,9 +142,9 @@ def test_a_line_of_targets_has_one_or_more_of_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("1X", "'1X' is not NAME or NAME=template"),
-        ("DB = {host}", "'DB = {host}' is not NAME or NAME=template"),
-        ("DATABASE-URL", "'DATABASE-URL' is not NAME or NAME=template"),
+        ("1X", "'1X' is not NAME or NAME=PATTERN"),
+        ("DB = {host}", "'DB = {host}' is not NAME or NAME=PATTERN"),
+        ("DATABASE-URL", "'DATABASE-URL' is not NAME or NAME=PATTERN"),
         ("DB=postgres", f"'DB=postgres' names no part of the address: {PARTS}"),
         ("DB={dbname}", f"'DB={{dbname}}' has an unknown part; there are {PARTS}"),
         ("DB={host:x}", f"'DB={{host:x}}' has an unknown part; there are {PARTS}"),
@@ -162,11 +162,11 @@ def test_a_line_that_is_no_variable_is_refused(line: str, said: str, tmp_path: P
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("CONFIG", "'CONFIG' is not VARIABLE=template or path/to/file=template"),
-        ("CONFIG=", "'CONFIG=' is not VARIABLE=template or path/to/file=template"),
-        ("=good", "'=good' is not VARIABLE=template or path/to/file=template"),
-        ("1X=good", "'1X=good' is not VARIABLE=template or path/to/file=template"),
-        ("CONFIG = good", "'CONFIG = good' is not VARIABLE=template or path/to/file=template"),
+        ("CONFIG", "'CONFIG' is not VARIABLE=PATTERN or path/to/file=PATTERN"),
+        ("CONFIG=", "'CONFIG=' is not VARIABLE=PATTERN or path/to/file=PATTERN"),
+        ("=good", "'=good' is not VARIABLE=PATTERN or path/to/file=PATTERN"),
+        ("1X=good", "'1X=good' is not VARIABLE=PATTERN or path/to/file=PATTERN"),
+        ("CONFIG = good", "'CONFIG = good' is not VARIABLE=PATTERN or path/to/file=PATTERN"),
         ("CONFIG=missing", "there is no file {}/missing"),
         ("CONFIG=.", "there is no file {}"),
         ("CONFIG=plain", "{}/plain names no part of the address: " + PARTS),
@@ -200,7 +200,7 @@ DSN = Dsn("127.0.0.1", 5433, "ann", Secret("s3/cret"), "shop")
         ("DB={user}@{host}:{port}/{database}", "ann@127.0.0.1:5433/shop"),
     ],
 )
-def test_a_variables_template_is_filled_with_the_address(line: str, value: str) -> None:
+def test_a_variables_pattern_is_filled_with_the_address(line: str, value: str) -> None:
     assert EnvVariable.parse(line).value(DSN) == value
 
 
