@@ -72,7 +72,7 @@ def passes(command: list[str], checkout: Path, environ: dict[str, str]) -> None:
         env=environ,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=3 * PATIENCE,  # all suites, with every plugin that is installed
         check=False,
     )
     assert result.returncode == pytest.ExitCode.OK, f"{command}\n{result.stdout}\n{result.stderr}"
