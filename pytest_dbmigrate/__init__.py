@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from pytest_dbmigrate.databases.factory import FactoryDatabase, MigratedDatabaseFactory
     from pytest_dbmigrate.databases.lease import MigratedDatabase
     from pytest_dbmigrate.errors import DbmigrateError
+    from pytest_dbmigrate.schema.difference import Difference
     from pytest_dbmigrate.servers.server import Server
 
 __all__ = [
     "DbmigrateError",
+    "Difference",
     "Dsn",
     "FactoryDatabase",
     "MigratedDatabase",
@@ -29,6 +31,7 @@ __all__ = [
 
 _LAZY = {
     "DbmigrateError": "pytest_dbmigrate.errors",
+    "Difference": "pytest_dbmigrate.schema.difference",
     "Dsn": "pytest_dbmigrate.addresses.dsn",
     "FactoryDatabase": "pytest_dbmigrate.databases.factory",
     "MigratedDatabase": "pytest_dbmigrate.databases.lease",

@@ -29,6 +29,7 @@ from pytest_dbmigrate.servers.address import Address
 from pytest_dbmigrate.servers.kept.record import Kept, key
 from pytest_dbmigrate.servers.server import Server
 from pytest_dbmigrate.settings.values import Settings
+from pytest_dbmigrate.template.extension import Extension, NoExtension
 
 if TYPE_CHECKING:
     from pytest_dbmigrate.databases.control import Control
@@ -61,7 +62,9 @@ class Session:
         run: Run,
         worker: str,
         folders: tuple[Path, ...],
+        extension: Extension | None = None,
     ) -> None:
+        self._extension = extension or NoExtension()
         self.settings = settings
         self.run = run
         self.worker = worker
@@ -274,7 +277,7 @@ class Session:
         from pytest_dbmigrate.databases.control import Control
         from pytest_dbmigrate.databases.lease import Lease
         from pytest_dbmigrate.databases.pools import Pools
-        from pytest_dbmigrate.template import outcome
+        from pytest_dbmigrate.template import data, outcome
         from pytest_dbmigrate.template.builder import Builder
         from pytest_dbmigrate.template.context import BuildContext
 
@@ -282,8 +285,9 @@ class Session:
         control = Control(server.dsn, self.run.id, durable=server.durable, home=self._home)
         try:
             context = BuildContext(self.settings, self.run, server, control, found, children.take)
-            make = Builder(context, replaced).make
+            make = Builder(context, replaced, self._extension).make
             template = outcome.ensure(control, make, self.settings.wait, self._note_waiting)
+            data.need_same(self.run, self._extension)
             lease = Lease(control, self.run.id, self.worker, template)
             return _DatabaseAccess(control, lease, Pools(lease.name))
         except BaseException:

@@ -24,7 +24,7 @@ from pytest_dbmigrate.servers.kept import removal, reuse
 from pytest_dbmigrate.servers.kept.record import Kept
 from pytest_dbmigrate.servers.server import Server
 from pytest_dbmigrate.settings.values import Settings
-from pytest_dbmigrate.template import candidates
+from pytest_dbmigrate.template import candidates, data
 from pytest_dbmigrate.template.facts import AppliedRevision, SealedFacts, applied_from
 from pytest_dbmigrate.version import __version__
 
@@ -116,7 +116,7 @@ def _scripts(settings: Settings, folders: tuple[Path, ...]) -> list[Line]:
 def _of_latest(server: Server, project: str) -> dict[Key, Line]:
     """Return the lines of the build that was worked on or used last, by revision."""
     with contextlib.closing(connect(server.dsn.at(names.control(project)))) as connection:
-        latest = next(iter(builds.every(connection)), None)
+        latest = next(iter(data.without_data(builds.every(connection))), None)
         return _of(latest, connection, server.dsn) if latest else {}
 
 

@@ -77,6 +77,11 @@ def resume(control: Control, build: str, run: str) -> Dsn:
     return control.dsn.at(names.scratch(build))
 
 
+def touch(control: Control, build: str) -> None:
+    """Write down that a build is used now."""
+    control.execute("update build set used_at = clock_timestamp() where id = %s", (build,))
+
+
 def seal(control: Control, build: str, facts: dict[str, Any]) -> None:
     """Make a template of a build that is complete. A crash in between leaves it unsealed."""
     scratch, template = names.scratch(build), names.template(build)

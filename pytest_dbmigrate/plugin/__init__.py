@@ -2,6 +2,7 @@
 
 from pytest_dbmigrate.plugin.fixtures import db_server, migrated_db, migrated_db_factory
 from pytest_dbmigrate.plugin.hooks import (
+    pytest_addhooks,
     pytest_cmdline_main,
     pytest_collection_finish,
     pytest_configure,
@@ -18,6 +19,7 @@ __all__ = [
     "db_server",
     "migrated_db",
     "migrated_db_factory",
+    "pytest_addhooks",
     "pytest_addoption",
     "pytest_cmdline_main",
     "pytest_collection_finish",

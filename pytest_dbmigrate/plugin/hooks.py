@@ -17,6 +17,13 @@ from pytest_dbmigrate.plugin.state import STATE, State
 # pays for each module that is imported here.
 
 
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Add the hooks by which a project extends a run."""
+    from pytest_dbmigrate.plugin import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, Any, Any]:
     """Read the settings, and set the configured variables before any conftest is imported."""
@@ -47,6 +54,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Follow xdist's reports where this process is its controller."""
     state = _state_of(config)
     state.set_environ()  # not done yet if a conftest registered the plugin
+    late = None if state.role.is_worker else state.late_server_hook()
+    if late is not None:
+        raise pytest.UsageError(f"dbmigrate: {late}")
     if not state.is_early and (state.settings.suites or state.settings.suite):
         raise pytest.UsageError(
             "dbmigrate: suites are separated before any conftest file is imported, but a conftest "
@@ -67,8 +77,14 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     """Say which settings are not defaults, and where they came from."""
     from pytest_dbmigrate.version import __version__
 
-    changed = config.stash[STATE].settings.changed()
-    return ["dbmigrate: " + ", ".join([__version__, *changed]), *options.header(config)]
+    state = config.stash[STATE]
+    lines = ["dbmigrate: " + ", ".join([__version__, *state.settings.changed()])]
+    for place in state.hooks.places("pytest_dbmigrate_server"):
+        source = state.settings.sources["server"]
+        if source not in ("default", "hook"):
+            said = f"{state.settings.spelled('server')} ({source}) names the server"
+            lines.append(f"dbmigrate: pytest_dbmigrate_server ({place}) is not called: {said}")
+    return [*lines, *options.header(config)]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -100,6 +116,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     name = state.environ.overridden()
     if name and not state.is_inert:
         state.refuse(name)
+    late = state.late_server_hook()
+    if late is not None:
+        state.session().refuse(late)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -143,8 +162,11 @@ def pytest_terminal_summary(
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
-    """Tell each worker which run it belongs to."""
-    run = config.stash[STATE].run()
+    """Tell each worker which run it belongs to, and let a hook name the run's server."""
+    state = config.stash[STATE]
+    run = state.run()
+    if state.hooks.places("pytest_dbmigrate_server"):
+        state.settle_server()
     for spec in specs:
         if spec.popen:
             spec.env[RUN_VARIABLE] = str(run.folder)

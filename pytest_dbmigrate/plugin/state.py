@@ -15,6 +15,8 @@ from pytest_dbmigrate.plugin.environ import DEMANDS, ELSEWHERE, Environ
 from pytest_dbmigrate.plugin.role import ProcessRole
 
 if TYPE_CHECKING:
+    from pytest_dbmigrate.errors import SettingError
+    from pytest_dbmigrate.plugin.extension import Hooks
     from pytest_dbmigrate.plugin.narrator import Narrator
     from pytest_dbmigrate.runs.run import Run
     from pytest_dbmigrate.session import Session
@@ -108,6 +110,7 @@ class State:
     def session(self) -> Session:
         """Return this process's session, begun with the first call."""
         if self._session is None:
+            self.settle_server()
             self.environ.take_out(ELSEWHERE)
             if not self.settings.server.is_given:
                 self.environ.take_out(DEMANDS)
@@ -115,9 +118,42 @@ class State:
             from pytest_dbmigrate.session import Session
 
             folders = self.folders()
-            self._session = Session(self.settings, self.run(), self.role.name, folders)
+            self._session = Session(self.settings, self.run(), self.role.name, folders, self.hooks)
             self.config.pluginmanager.register(Reports(self._session), "dbmigrate-reports")
         return self._session
+
+    @cached_property
+    def hooks(self) -> Hooks:
+        """The hooks of the project that extend a run."""
+        from pytest_dbmigrate.plugin.extension import Hooks
+
+        return Hooks(self.config)
+
+    def settle_server(self) -> None:
+        """Let the project's hook name the server, once in a run and before anybody needs it."""
+        self.settings = self.hooks.server_settings(self.settings, self.run())
+        if self.settings.sources["server"] == "hook" and self.run().is_owner:
+            self.config.add_cleanup(self.close)  # before what the hook has added
+
+    def late_server_hook(self) -> SettingError | None:
+        """Return the error for a hook that is known too late to name the server, or None."""
+        if self.is_inert or not self.hooks.places("pytest_dbmigrate_server"):
+            return None
+        run = self._run if self.role.run_folder is None else self.run()
+        place = self.hooks.late_server(self.settings, run)
+        if not place:
+            return None
+        from pytest_dbmigrate.errors import SettingError
+
+        has_names = self.settings.env or self.settings.env_file
+        why = "the server's address is needed before conftest files are imported (dbmigrate_env)"
+        if not has_names:
+            why = "the process that begins the run does not import that file"
+        return SettingError(
+            f"pytest_dbmigrate_server is known too late: {why}",
+            tried=(place,),
+            todo=("put it into a module that is loaded with -p, as in: addopts = -p my_server",),
+        )
 
     def set_environ(self) -> None:
         """Let the configured variables and files carry the address of this process's database.

@@ -10,6 +10,8 @@ from typing import Any
 class Difference:
     """A difference. `kind` is Alembic's name of the operation that would make the schema match.
 
+    One of kind `custom` is a project's own, and `name` is the sentence that is shown.
+
     `table` is qualified by its schema unless that is the default one; `migrated` and `models`
     are the two sides of a change.
     """

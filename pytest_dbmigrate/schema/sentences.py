@@ -103,6 +103,7 @@ _SENTENCES: dict[str, Callable[[Difference], str]] = {
     "modify_default": _changed("default"),
     "modify_comment": _changed("comment"),
     "modify_nullable": _nullable,
+    "custom": lambda d: d.name,  # a project's own, said by itself
     "add_table_comment": _comment,
     "remove_table_comment": _comment,
 }

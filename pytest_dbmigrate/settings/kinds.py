@@ -16,7 +16,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar, overload
 from pytest_dbmigrate.settings import parsers
 from pytest_dbmigrate.settings.server_request import ServerRequest
 
-Source = Literal["option", "environment", "ini", "default"]
+Source = Literal["option", "environment", "ini", "default", "hook"]
 T = TypeVar("T")
 
 

@@ -16,22 +16,24 @@ from pytest_dbmigrate.errors import BrokenServerError, StaleStateError
 from pytest_dbmigrate.migrations import events
 from pytest_dbmigrate.migrations.events import Event, EventLog
 from pytest_dbmigrate.migrations.fingerprint import Files
-from pytest_dbmigrate.template import candidates, drift
+from pytest_dbmigrate.template import candidates, data, drift
 from pytest_dbmigrate.template.attempt import Attempt
 from pytest_dbmigrate.template.candidates import Candidate
 from pytest_dbmigrate.template.context import BuildContext
+from pytest_dbmigrate.template.extension import Extension
 from pytest_dbmigrate.template.facts import Template
 
 
 class Builder:
     """What one process of a run does while the others wait for it."""
 
-    def __init__(self, context: BuildContext, reason: str) -> None:
+    def __init__(self, context: BuildContext, reason: str, extension: Extension) -> None:
         """`reason` is why nothing is kept, if something was: the server was replaced."""
         self._context = context
         self._run = context.run
         self._control = context.control
         self._reason = reason
+        self._extension = extension
 
     def make(self) -> str:
         """Return the id of the build whose template the run uses.
@@ -43,8 +45,9 @@ class Builder:
             template = self._find_or_build()
         else:
             template = self._attempt(self._run.id, None)
-        drift.judge(self._context.settings, self._run, template.facts)
-        return template.build
+        change = self._extension.change_differences
+        drift.judge(self._context.settings, self._run, template.facts, change)
+        return data.fill(self._control, self._run, template.build, self._extension)
 
     def _attempt(self, build: str, base: Candidate | None) -> Template:
         return Attempt(self._context, build, base, self._reason).run()
@@ -58,10 +61,11 @@ class Builder:
             self._forget(known)
             return self._attempt(secrets.token_hex(4), None)
         files = Files()
-        found = candidates.current(known, self._context, files)
+        migrated = data.without_data(known)
+        found = candidates.current(migrated, self._context, files)
         if found is not None:
             return found.unchanged()
-        base = self._choose_base(known, files)
+        base = self._choose_base(migrated, files)
         self._forget(it for it in known if it.sealed is None and not _is(it, base))
         self._make_room(base)
         template = self._resume(base)

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from pytest_dbmigrate.runs.notes import BaselineStale, BaselineWritten, TemplateReady
 from pytest_dbmigrate.runs.run import Run
 from pytest_dbmigrate.schema import baseline, baseline_file, sentences
 from pytest_dbmigrate.schema.baseline import Baseline, Split
+from pytest_dbmigrate.schema.difference import Difference
 from pytest_dbmigrate.settings.values import Settings
 from pytest_dbmigrate.template.facts import TemplateFacts
 
 
-def judge(settings: Settings, run: Run, facts: TemplateFacts) -> None:
+def judge(
+    settings: Settings,
+    run: Run,
+    facts: TemplateFacts,
+    change: Callable[[list[Difference]], None],
+) -> None:
     """Report the differences, and write the baseline if the run is to accept them.
+
+    `change` may add to the differences, or remove some, before that.
 
     Raises `DriftError` for differences that nothing accepts, `SettingError` for a baseline that
     cannot be read or written.
     """
     unchecked = "dbmigrate_check is off" if settings.check == "off" else facts.comparison.unchecked
-    found = () if unchecked else facts.comparison.differences
+    found = [] if unchecked else [*facts.comparison.differences]
+    if not unchecked:
+        change(found)
     has_baseline = bool(settings.baseline and not unchecked)
     before = baseline_file.read(Path(settings.baseline)) if has_baseline else Baseline()
     sides = baseline.split(map(sentences.sentence, found), before)

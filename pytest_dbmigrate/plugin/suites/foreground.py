@@ -71,6 +71,8 @@ class Foreground:
     @pytest.hookimpl(tryfirst=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> int:
         """Run them, and return the exit status of them all."""
+        if self._state.hooks.places("pytest_dbmigrate_server") and not self._state.is_inert:
+            self._state.settle_server()
         capture = config.pluginmanager.getplugin("capturemanager")
         if capture is not None:
             capture.suspend_global_capture(in_=True)  # a debugger reads from the terminal
