@@ -158,12 +158,15 @@ def test_a_signal_for_the_run_alone_ends_it(
     suites: Suites, number: int, status: int, ran: str
 ) -> None:
     slow = """
-    import pathlib, time
+    import os, pathlib, time
 
     def test_is_slow():
+        pathlib.Path("new").write_text(str(os.getpid()))
+        pathlib.Path("new").rename("process")
         log = pathlib.Path("log")
         log.write_text("begun")
-        time.sleep(3)
+        while not pathlib.Path("go").exists():
+            time.sleep(0.01)
         log.write_text("begun, ended")
     """
     suites.files(unit=slow, integration="def test_is_not_run():\n    open('log', 'w').close()\n")
@@ -178,12 +181,32 @@ def test_a_signal_for_the_run_alone_ends_it(
         assert process.poll() is None
         time.sleep(0.01)
 
+    child = int((suites.path / "process").read_text())
+
     process.send_signal(number)
+    if "ended" in ran:  # Ctrl-C is the child's own matter: it may go on to its end
+        (suites.path / "go").touch()
 
     assert process.wait(PATIENCE) == status
-    time.sleep(0 if "ended" in ran else 3)  # as long as a child that lives would need
+    with pytest.raises(ProcessLookupError):  # what is gone writes nothing any more
+        os.kill(child, 0)
     assert log.read_text() == ran
     assert list(folder.glob("dbm-suites-*")) == []
+
+
+def test_without_junitparser_a_junit_file_is_refused_at_once(suites: Suites) -> None:
+    suites.files(unit=PASSES, integration=PASSES)
+    suites.write("no_junitparser.py", "import sys\nsys.modules['junitparser'] = None\n")
+    options = ("-n0", "-p", "no_junitparser")
+
+    refused = suites.run(*options, "--junitxml=junit.xml")
+
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    assert refused.errlines[0] == (
+        "ERROR: dbmigrate: --junitxml of suites in the foreground needs junitparser: "
+        "pip install 'pytest-dbmigrate[xdist]'"
+    )
+    assert suites.run(*options).ret == pytest.ExitCode.OK
 
 
 def test_junit_has_the_tests_of_all_suites(suites: Suites) -> None:

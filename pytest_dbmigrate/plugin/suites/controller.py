@@ -1,4 +1,4 @@
-"""The process that starts the suites' workers and makes one run of theirs."""
+"""Controller of suites: starts a group of workers for each, and makes one run of them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Controller:
         self._exit: list[Any] = []
         self._failures: dict[Any, Any] = {}
         self.times = table.Times()
-        self.databases: dict[Any, int] = {}
+        self.databases = Counter[str]()  # by suite
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -74,7 +74,7 @@ class Controller:
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
     def pytest_xdist_setupnodes(self, specs: list[Any]) -> None:
-        """Take over what happens to workers that die, and the line while they start."""
+        """Take over from xdist what happens to workers that die, and the line while they start."""
         if self._measured is not None:
             for spec in specs:
                 spec.env[COVERAGE_VARIABLE] = self._measured.order()
@@ -89,7 +89,7 @@ class Controller:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_from_serializable(self, data: dict[str, Any]) -> None:
-        """Take apart the piece that a worker has sent, for those who make a report of it."""
+        """Unpack what a worker has sent, for the plugins that make a report of it."""
         piece = data.pop(worker.REPORT, None)
         if piece is not None:
             data.update(marshal.loads(piece))  # noqa: S302  # from a process of ours
@@ -111,6 +111,7 @@ class Controller:
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> SuiteScheduling:
         """Return the scheduler that knows suites."""
         self._scheduling = SuiteScheduling(config, self._engine, self._turns, log, self)
+        self._engine.after_each_event(self._scheduling.begin_next)
         return self._scheduling
 
     @pytest.hookimpl(wrapper=True)
@@ -167,8 +168,9 @@ class Controller:
         """Stop where pytest would: xdist does not look at `-x` when a worker has died."""
         node = getattr(report, "node", None)
         if node is not None:
-            self.times.heard(self.suite_of(node))
-            self.databases[node.gateway.id] = getattr(report, "databases", 0)
+            suite = self.suite_of(node)
+            self.times.heard(suite)
+            self.databases[suite] += getattr(report, worker.DATABASES, 0)
         session = self._config.pluginmanager.getplugin("session")
         why = session.shouldfail or session.shouldstop
         if why:
@@ -176,10 +178,9 @@ class Controller:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write the table of suites."""
-        databases = Counter[str]()
-        for name, number in self.databases.items():
-            databases[self._suite_of_name(name)] += number
-        rows = table.rows(self._plan, terminalreporter.stats, self.suite_of, self.times, databases)
+        rows = table.rows(
+            self._plan, terminalreporter.stats, self.suite_of, self.times, self.databases
+        )
         table.write(terminalreporter, rows)
 
     @pytest.hookimpl(trylast=True)
@@ -213,13 +214,6 @@ class Controller:
         number = self._started[suite]
         self._started[suite] += 1
         return suite if self._turns.share(suite) == 1 and not number else f"{suite}-{number}"
-
-    def _suite_of_name(self, worker_name: str) -> str:
-        return next(
-            name
-            for name in sorted(self._plan.names, key=len, reverse=True)
-            if worker_name == name or worker_name.startswith(f"{name}-")
-        )
 
     def _is_collected(self, suite: str) -> bool:
         return self._scheduling is not None and self._scheduling.groups[suite].is_collected

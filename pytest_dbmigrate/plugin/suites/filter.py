@@ -1,4 +1,4 @@
-"""One suite's tests alone in this process."""
+"""Filter of tests: keeps the tests, modules and conftest files of other suites out of a process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Where workers cannot serve: suites one after another, as ordinary runs on this terminal."""
+"""Suites in the foreground: one after another, as ordinary runs that have this terminal.
+
+For `--pdb`, `-n0` and wherever else workers cannot serve.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +59,7 @@ def reason(config: pytest.Config) -> str | None:
 
 
 class Foreground:
-    """Runs the suites in child processes that have this terminal, and adds up what they came to."""
+    """Runs each suite in a child process that has this terminal, and adds up the results."""
 
     def __init__(self, state: State, plan: Plan, why: str, measured: Measuring | None) -> None:
         self._measured = measured
@@ -71,6 +75,7 @@ class Foreground:
     @pytest.hookimpl(tryfirst=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> int:
         """Run them, and return the exit status of them all."""
+        _need_junitparser(config)
         if self._state.hooks.places("pytest_dbmigrate_server") and not self._state.is_inert:
             self._state.settle_server()
         capture = config.pluginmanager.getplugin("capturemanager")
@@ -106,14 +111,14 @@ class Foreground:
             terminal.sep("=", f"suite {name}", bold=True)
             terminal.flush()
             statuses.append(self._run(config, folder, name))
-            told = _told(folder, name)
-            died = "" if self._heard else _death(statuses[-1], told)
+            report = _report_of(folder, name)
+            died = "" if self._heard else _death(statuses[-1], report)
             if died:
                 terminal.line("")
                 terminal.line(f"suite {name}: its process {died}", red=True)
                 statuses[-1] = pytest.ExitCode.TESTS_FAILED
-            self._failed += told.get("failed", bool(died))
-            self._begun_with = self._begun_with or told.get("begun_with", [])
+            self._failed += report.get("failed", bool(died))
+            self._begun_with = self._begun_with or report.get("begun_with", [])
         return statuses
 
     def _run(self, config: pytest.Config, folder: Path, name: str) -> int:
@@ -137,12 +142,12 @@ class Foreground:
         command = [sys.executable, "-c", _PYTEST.format(path=sys.path)]
         command += [str(it) for it in config.invocation_params.args]
         process = subprocess.Popen(command, env=environ)
-        with _handed_on(process, self._heard):
+        with _forwarding_signals(process, self._heard):
             return process.wait()
 
 
 class Child:
-    """What a suite's own run in the foreground does otherwise than one of the user's."""
+    """What the run of one suite in the foreground does differently from a run of the user's."""
 
     def __init__(self, state: State, order: dict[str, Any]) -> None:
         self._state = state
@@ -176,17 +181,17 @@ class Child:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Tell the parent what came of it."""
+        """Write the report of this run for the parent."""
         terminal = session.config.pluginmanager.getplugin("terminalreporter")
         stats = terminal.stats if terminal is not None else {}
-        told = {
+        report = {
             "failed": session.testsfailed,
             "begun_with": self._order["begun_with"],
             "counts": {category: len(reports) for category, reports in stats.items()},
             "seconds": time.perf_counter() - self._began,
             "databases": self._state.session().taken if self._state.has_session else 0,
         }
-        (self._folder / f"{self._state.role.suite}.json").write_text(json.dumps(told))
+        (self._folder / f"{self._state.role.suite}.json").write_text(json.dumps(report))
 
 
 def combined(statuses: list[int]) -> int:
@@ -201,11 +206,11 @@ def combined(statuses: list[int]) -> int:
     return known[0] if known else int(any(some))
 
 
-def _death(status: int, told: dict[str, Any]) -> str:
+def _death(status: int, report: dict[str, Any]) -> str:
     """Return how a process has ended that could not tell what came of its tests."""
     if status < 0:
         return f"was ended by {signal.Signals(-status).name}"
-    if not told and status in (pytest.ExitCode.OK, pytest.ExitCode.INTERNAL_ERROR):
+    if not report and status in (pytest.ExitCode.OK, pytest.ExitCode.INTERNAL_ERROR):
         return f"ended in the middle of its tests (exit status {status})"
     return ""
 
@@ -217,20 +222,30 @@ def _is_enough(config: pytest.Config, statuses: list[int], failed: int) -> bool:
     return last in _SERIOUS or last > pytest.ExitCode.NO_TESTS_COLLECTED or 0 < maxfail <= failed
 
 
-def _told(folder: Path, name: str) -> dict[str, Any]:
+def _report_of(folder: Path, name: str) -> dict[str, Any]:
+    """Return what a suite's own run has written of itself, nothing if it did not come to that."""
     try:
-        told: dict[str, Any] = json.loads((folder / f"{name}.json").read_text())
+        report: dict[str, Any] = json.loads((folder / f"{name}.json").read_text())
     except FileNotFoundError:  # it died, or it has not run
         return {}
-    return told
+    return report
 
 
 def _rows(plan: Plan, folder: Path) -> list[table.Row]:
-    told = {name: _told(folder, name) for name in plan.names}
+    reports = {name: _report_of(folder, name) for name in plan.names}
     return [
         table.Row(name, it.get("counts", {}), it.get("seconds"), it.get("databases", 0))
-        for name, it in told.items()
+        for name, it in reports.items()
     ]
+
+
+def _need_junitparser(config: pytest.Config) -> None:
+    """Raise `pytest.UsageError` before any test runs if JUnit's files could not be merged."""
+    if getattr(config.option, "xmlpath", None) and find_spec("junitparser") is None:
+        raise pytest.UsageError(
+            "dbmigrate: --junitxml of suites in the foreground needs junitparser: "
+            "pip install 'pytest-dbmigrate[xdist]'"
+        )
 
 
 def _merge_junit(config: pytest.Config, folder: Path) -> None:
@@ -251,10 +266,10 @@ def _merge_junit(config: pytest.Config, folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _handed_on(process: subprocess.Popen[bytes], heard: list[int]) -> Iterator[None]:
-    """Note the signals that end a run, and hand them on, but for the one of Ctrl-C.
+def _forwarding_signals(process: subprocess.Popen[bytes], heard: list[int]) -> Iterator[None]:
+    """Note the signals that end a run, and forward them to the child, but for SIGINT.
 
-    The terminal gives that to the child, too, which one more would disturb while it ends well.
+    At Ctrl-C the terminal sends SIGINT to the child as well; a second one would cut its end short.
     """
 
     def hear(number: int, _frame: object) -> None:

@@ -132,8 +132,7 @@ class SuiteScheduling:
 
     @property
     def tests_finished(self) -> bool:
-        """Whether all is done. xdist asks after each event: it is the moment to go on."""
-        self._go_on()
+        """Whether all is done. xdist asks after each message of a worker."""
         return len(self._begun) == len(self.groups) and all(group.is_over for group in self._begun)
 
     @property
@@ -177,17 +176,21 @@ class SuiteScheduling:
         for group in self._begun:
             group.feed()
 
-    def _group(self, node: Any) -> Group:
-        return self.groups[self._listener.suite_of(node)]
+    def begin_next(self) -> None:
+        """Begin each suite whose turn has come; called after each message of a worker.
 
-    def _go_on(self) -> None:
-        """Begin each suite whose turn has come."""
+        This is the one place where a suite begins: when the tests of all are known, or a test
+        or a worker of an earlier suite has ended.
+        """
         if not self.collection_is_completed or self._engine.is_stopping:
             return
         for group in list(self.groups.values())[len(self._begun) :]:
             if not self._turns.may_begin(group.name, self._running()):
                 return
             self._begin(group)
+
+    def _group(self, node: Any) -> Group:
+        return self.groups[self._listener.suite_of(node)]
 
     def _running(self) -> list[str]:
         """Return the suites that are not over; workers that have no more to do are dismissed."""

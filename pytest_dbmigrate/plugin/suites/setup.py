@@ -1,4 +1,4 @@
-"""What this process is to the suites: their controller, the worker of one, or neither."""
+"""Setup of suites: makes this process their controller, the worker of one, or neither."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the terminal says of suites: a line when each begins, and a table at the end."""
+"""Table of suites at the end of a run, and the line that announces each suite."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _COLOURS = {"passed": "green", "failed": "red", "error": "red"}
 
 @dataclass
 class Times:
-    """When each suite began, and when it was last heard of."""
+    """When each suite began, and when its last report arrived."""
 
     began: dict[str, float] = field(default_factory=dict)
     last: dict[str, float] = field(default_factory=dict)
@@ -30,7 +30,7 @@ class Times:
         self.began[suite] = time.perf_counter()
 
     def heard(self, suite: str) -> None:
-        """Note that a suite is alive."""
+        """Note that a report of a suite has arrived."""
         self.last[suite] = time.perf_counter()
 
     def seconds(self, suite: str) -> float | None:

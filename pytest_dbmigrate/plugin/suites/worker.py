@@ -1,4 +1,4 @@
-"""A worker of one suite: what xdist's worker cannot say by itself, it says for it."""
+"""Worker of one suite: sends the controller what xdist's protocol leaves out."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ OUTPUT = "dbmigrate_output"  # in xdist's workerinput: where standard output goe
 FAILURES = "dbmigrate_failures"  # there too: how many tests have failed before this suite began
 REPORT = "dbmigrate_report"  # in what xdist sends of a report: all of it
 ENDING = "dbmigrate_ending"  # in xdist's workeroutput: how this worker ended, as a `dict`
+DATABASES = "dbmigrate_databases"  # in a report: how many were taken since the one before
 _PLAIN_IN_REPORTS = {"nodeid", "location", "keywords", "outcome", "longrepr", "when", "sections"}
 _PLAIN = (bool, int, float, complex, str, bytes)  # what execnet can carry, besides None
 
@@ -30,6 +31,7 @@ class Worker:
         self._suite = suite
         self._ending: dict[str, Any] = {"deselected": 0}
         self._session: pytest.Session | None = None
+        self._told_databases = 0
 
     @staticmethod
     def keep_coverage(config: pytest.Config) -> None:
@@ -80,10 +82,15 @@ class Worker:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Count the databases of this worker in each report."""
+        """Let each report tell how many databases were taken since the one before.
+
+        At the end of the run alone it would be lost for a worker that dies, or is stopped by `-x`.
+        """
         report = yield
-        if self._state.has_session:
-            report.databases = self._state.session().taken  # type: ignore[attr-defined]  # for us
+        taken = self._state.session().taken if self._state.has_session else 0
+        if taken > self._told_databases:
+            setattr(report, DATABASES, taken - self._told_databases)
+            self._told_databases = taken
         return report
 
     def pytest_deselected(self, items: list[pytest.Item]) -> None:

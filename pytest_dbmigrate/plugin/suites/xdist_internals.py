@@ -1,6 +1,18 @@
-"""All that we use of pytest-xdist beyond its hooks: its private parts are touched only here.
+"""Internals of pytest-xdist: everything that is used of it beyond its hooks, and only here.
 
-`trouble` looks whether they are as we know them; if not, suites run in the foreground.
+`trouble` checks that they are as this version knows them; if not, suites run in the foreground.
+
+What is relied on, with the place in xdist 3.6 to 3.8:
+
+- `DSession` (`dsession.py`) is one loop over `queue`, into which the workers' threads put messages;
+  `loop_once` deals with one. `shouldstop` ends it with its reason, `shuttingdown` says that the
+  workers were told to end, `_active_nodes` are those that have not ended yet.
+- `DSession.worker_errordown` calls `_clone_node` for a dead worker unless more than
+  `_max_worker_restart` have died; the replacement is put into `_active_nodes`.
+- `NodeManager` (`workermanage.py`) makes a gateway for each spec, one after another, with
+  `group.makegateway`; `setup_node` makes the gateway of one more worker and starts it.
+- `TerminalDistReporter` (`dsession.py`) writes what `getstatus` returns while workers start.
+- `workermanage.unserialize_warning_message` imports the module of a warning's class.
 """
 
 from __future__ import annotations
@@ -23,6 +35,8 @@ _SESSION = (
     "nodemanager",
     "_active_nodes",
     "_max_worker_restart",
+    "sched",
+    "triggershutdown",
 )
 _SCHEDULERS = {
     "load": "LoadScheduling",
@@ -111,13 +125,13 @@ class Engine:
 
         If tests run one by one, the terminal shows them file by file as without workers.
         """
-        self._session._max_worker_restart = None  # ours is counted for each suite
+        self._session._max_worker_restart = None  # no limit: ours is counted for each suite
         self._session._clone_node = replace
         manager = self._config.pluginmanager
         workers, terminal = (
             manager.getplugin(name) for name in ("terminaldistreporter", "terminalreporter")
         )
-        if workers is not None:
+        if workers is not None:  # attributes of the instances hide xdist's methods
             workers.getstatus = status
             if self._config.get_verbosity() < 0:
                 workers.ensure_show_status = lambda: None
@@ -145,7 +159,7 @@ class Engine:
             thread.start()
         for thread in threads:
             thread.join()
-        group.makegateway = take
+        group.makegateway = take  # `setup_nodes` asks for each spec next, and finds it made
 
     def specs(self) -> list[Any]:
         """Return what the first workers were made from."""
@@ -157,6 +171,22 @@ class Engine:
         spec.id = name
         node = self._session.nodemanager.setup_node(spec, self._session.queue.put)
         self._session._active_nodes.add(node)
+
+    def after_each_event(self, call: Callable[[], None]) -> None:
+        """Have `call` called whenever xdist has dealt with a message of a worker.
+
+        `DSession.pytest_runtestloop` calls `self.loop_once()` until all is done, and each call
+        deals with one message, so an attribute of the instance that wraps the method is enough.
+        """
+        loop_once = self._session.loop_once
+
+        def loop_once_and_call() -> None:
+            loop_once()
+            call()
+            if self._session.sched.tests_finished:  # asked by xdist before `call`
+                self._session.triggershutdown()
+
+        self._session.loop_once = loop_once_and_call
 
     @property
     def is_stopping(self) -> bool:
