@@ -1,6 +1,6 @@
-"""Job of the migration child: one environment is applied, verified and compared.
+"""Job of the migration child: apply, verify and compare one environment.
 
-Joins Alembic's run, the history and the schema check.
+Connects Alembic's run with the history and the schema check.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from pytest_dbmigrate.migrations.steps import BEFORE
 
 
 def scripts(request: ScriptsRequest) -> Scripts:
-    """Return the revisions that the scripts know, without running env.py."""
+    """Return the revisions in the scripts folder, without running env.py."""
     _add_to_search_path(request.root)
     nowhere = Dsn("127.0.0.1", 1, "", "", "")
     options = AlembicOptions(root=request.root)
@@ -66,7 +66,7 @@ def scripts(request: ScriptsRequest) -> Scripts:
 
 
 class JobRunner:
-    """One environment's part of a build: applied, verified, compared."""
+    """Runs one environment's part of a build: applies, verifies and compares it."""
 
     def __init__(self, job: Job, notify: Notify) -> None:
         self._job = job
@@ -75,12 +75,12 @@ class JobRunner:
         self._recorder: FileRecorder | None = None
         if job.is_kept:
             self._recorder = FileRecorder(job.options.root, job.address_files)
-        self._missed: list[str] = []  # what env.py looked for in config.attributes
+        self._missing_names: list[str] = []  # that env.py looked up in config.attributes in vain
         self._comparison = Comparison()
         _add_to_search_path(job.options.root)
 
     def upgrade(self) -> Result:
-        """Return the result: the environment applied, and compared if it is its turn."""
+        """Apply the environment, and compare it unless that has to wait for the others."""
         job = self._job
         facts = None
         with connect(job.history) as history:
@@ -98,8 +98,8 @@ class JobRunner:
         return Result(heads, self._comparison, facts, manifest)
 
     def compare(self, others: Sequence[Tables]) -> Comparison:
-        """Return what differs from the models, once all environments are applied."""
-        self._recorder = None  # all that counts has been read
+        """Compare the schema with the models, once all environments are applied."""
+        self._recorder = None  # the files that shape the schema are known already
         with connect(self._job.history) as history, self._explain_errors():
             events = self._log(history, self._job.name)
             self._run(events, None, partial(self._compare, others))
@@ -113,19 +113,19 @@ class JobRunner:
         return EventLog(history, self._job.run, self._job.build, environment)
 
     def _prepare(self, events: EventLog) -> None:
-        """Do what comes before the first revision."""
+        """Run the steps of `dbmigrate_before`."""
         job = self._job
         if job.before:
             steps = partial(before.run, job.before, job.dsn, events, self._notify)
             within.run(job.within, steps)
 
     def _run(self, events: EventLog, made: tables.Made | None, check: Check) -> Upgrade:
-        """Run env.py once, within what the project wants it to be run within."""
+        """Run env.py once, in the surroundings that `dbmigrate_within` names."""
         job = self._job
 
         def run_env() -> Upgrade:
             with configuration(job.environment, job.dsn, job.target, job.options) as config:
-                self._missed = config.attributes.missed  # type: ignore[attr-defined]  # ours
+                self._missing_names = config.attributes.missed  # type: ignore[attr-defined]  # ours
                 upgrade = self._upgrade = Upgrade(
                     EnvRun(config, job.dsn),
                     Plan(job.target, is_resumed=bool(self._recorder and job.configured)),
@@ -174,7 +174,7 @@ class JobRunner:
 
     @contextlib.contextmanager
     def _explain_errors(self) -> Iterator[None]:
-        """Raise an error of ours for whatever goes wrong."""
+        """Turn any exception into one of our errors."""
         try:
             yield
         except DbmigrateError:
@@ -189,20 +189,20 @@ class JobRunner:
         progress = upgrade.progress
         if progress.current is None:
             return self._with_advice(failure.of_environment(error, upgrade.env), upgrade.env)
-        error = progress.raised or error  # env.py may have raised another one for it
+        error = progress.raised or error  # env.py may have replaced it
         try:
             explained = failure.of_revision(error, progress, self._heads(upgrade.env))
             progress.fail(redact(explained.message, self._job.dsn.password))
-        except psycopg.OperationalError:  # nobody is there to write it down
+        except psycopg.OperationalError:  # no history to write it to
             return failure.of_lost_server(error, progress)
         return explained
 
     def _with_advice(self, error: MigrationError, env: EnvRun) -> MigrationError:
-        """Name what env.py looked for and did not find, where it did not come to connect."""
-        if env.is_verified or not self._missed:
+        """Add advice if env.py failed to connect after a lookup of a missing attribute."""
+        if env.is_verified or not self._missing_names:
             return error
-        likely = [name for name in self._missed if re.search("conn|engine|bind", name)]
-        name = (likely or self._missed)[0]
+        likely = [name for name in self._missing_names if re.search("conn|engine|bind", name)]
+        name = (likely or self._missing_names)[0]
         wanted = "{engine}" if "engine" in name else "{connection}"
         advice = (
             f"env.py looked for {name!r} in config.attributes: it can be given a connection,",
@@ -211,12 +211,12 @@ class JobRunner:
         return replace(error, todo=(*error.todo, *advice))
 
     def _heads(self, env: EnvRun) -> tuple[str, ...]:
-        """Return what the version table of our database says, whatever env.py did."""
+        """Return the heads in the version table of our database, read by ourselves."""
         with self._connect() as connection:
             return _heads(connection, env, env.version_table)
 
     def _verified_heads(self, upgrade: Upgrade) -> tuple[str, ...]:
-        """Return the heads; raises `MigrationError` if they are not where they should be."""
+        """Return the heads. Raises `MigrationError` if they are not the applied ones."""
         with self._connect() as connection:
             for version_table, reached in upgrade.reached.items():
                 heads = _heads(connection, upgrade.env, version_table)
@@ -227,7 +227,7 @@ class JobRunner:
             return _heads(connection, upgrade.env, upgrade.env.version_table)
 
     def _tables_made(self) -> tables.Made | None:
-        """Return what will tell which tables are of this environment, if there are several."""
+        """Return the watch on the tables that this environment makes, if there are several."""
         if self._job.others is None:
             return None
         configured = self._job.configured
@@ -269,10 +269,10 @@ def _misplaced_heads(table: str, heads: tuple[str, ...], done: list[str]) -> Mig
 
 
 def _add_to_search_path(root: str) -> None:
-    """Let what settings name as `module:function` be found in the project's folder, too."""
+    """Make `module:function` settings importable from the project's folder, too."""
     if root not in sys.path:
         sys.path.append(root)
 
 
 def _ignore(*_: Any) -> None:
-    """Compare nothing yet."""
+    """Compare nothing: the comparison is a later request."""

@@ -1,4 +1,4 @@
-"""Lease: a test's hold on a database, and `MigratedDatabase`, what the test sees of it."""
+"""Lease of a database to a test, and `MigratedDatabase`, the object that the test gets."""
 
 from __future__ import annotations
 
@@ -26,9 +26,8 @@ _GRACE = 0.05  # seconds a connection that was just closed may take to leave the
 class MigratedDatabase:
     """A database of the test's own, at head.
 
-    Committed writes, several connections, threads and subprocesses are all fine:
-    nothing of it is left for the next test. Its address is the same for every test of
-    a process.
+    Committed writes, several connections, threads and subprocesses are all fine: the next test
+    gets a fresh copy. The address is the same for every test of a process.
     """
 
     def __init__(self, dsn: Dsn) -> None:
@@ -93,7 +92,7 @@ class MigratedDatabase:
         return create_async_engine(self.url_for(driver), poolclass=NullPool)
 
     def close(self) -> None:
-        """Close what the test opened through this object; the plugin calls it."""
+        """Close everything that the test opened through this object; called by the plugin."""
         for connection in self._connections:
             with contextlib.suppress(psycopg.Error):
                 connection.close()
@@ -102,18 +101,18 @@ class MigratedDatabase:
 
 
 class Lease:
-    """A worker's one database name, and the database that has it during a test."""
+    """One database name of a worker, and the database of that name during a test."""
 
     def __init__(
         self, control: Control, run_id: str, worker: str, template: str, name: str = ""
     ) -> None:
-        """`name` is that of a database beside the worker's own; without it, it is that one's."""
+        """`name` is set for an additional database; by default, it is the worker's own."""
         self.name = name or names.lease(run_id, worker)
         self._control = control
         self._run = run_id
         self._worker = worker
         self.template = template
-        self._kept = ""
+        self._kept_name = ""  # empty if the database is to be dropped
         self._database: MigratedDatabase | None = None
         self._is_taken = False
         control.register(self.name, "lease")
@@ -136,42 +135,42 @@ class Lease:
         return self._is_taken
 
     def leaked(self, pools: Pools) -> list[str]:
-        """Return a line for each connection the test left open.
+        """Return a line for each connection that the test left open.
 
-        Those of its own `MigratedDatabase`, and those that are back in a pool of this
-        process, are closed first.
+        Connections of its `MigratedDatabase`, and idle ones in the pools of this process, are
+        closed first and do not count.
         """
         self._close(pools, idle_only=True)
         deadline = clock.now() + _GRACE
-        while (found := self._control.connections(self.name)) and clock.now() < deadline:
+        while (leaks := self._control.connections(self.name)) and clock.now() < deadline:
             clock.sleep(0.005)
-        return found
+        return leaks
 
     def will_keep(self, test: str) -> Dsn | None:
-        """Return where the database will be once `release` has kept it.
+        """Return the address that the database will have once `release` has kept it.
 
-        That is where it is now if `test` is empty. None if this run keeps as many as it may.
+        Its name stays as it is if `test` is empty. None if the run already keeps the maximum.
         """
-        if not self._kept:
-            self._control.lock(locks.KEPT)  # else two workers could each keep the last one
+        if not self._kept_name:
+            self._control.lock(locks.KEPT)  # else two workers could each keep one as the last
             with self._control.unlocking(locks.KEPT):
                 number = self._control.count("kept")
                 if number >= MOST_KEPT:
                     return None
-                aside = names.kept(self._run, self._worker, number, test)
-                self._kept = aside if test else self.name
-                self._control.register(self._kept, "kept")
-        return self._control.dsn.at(self._kept)
+                new_name = names.kept(self._run, self._worker, number, test)
+                self._kept_name = new_name if test else self.name
+                self._control.register(self._kept_name, "kept")
+        return self._control.dsn.at(self._kept_name)
 
     def release(self, pools: Pools) -> None:
-        """Close what this process has open, and drop the database or keep it."""
+        """Close the connections of this process, and drop the database or keep it."""
         self._close(pools)
         self._is_taken = False
-        if not self._kept:
+        if not self._kept_name:
             self._control.drop(self.name)
-        elif self._kept != self.name:
-            self._control.rename(self.name, self._kept)
-        self._kept = ""
+        elif self._kept_name != self.name:
+            self._control.rename(self.name, self._kept_name)
+        self._kept_name = ""
 
     def _close(self, pools: Pools, *, idle_only: bool = False) -> None:
         if self._database is not None:

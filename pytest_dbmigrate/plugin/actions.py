@@ -16,7 +16,7 @@ _COLOURS = {"done": "green", "failed": "red", "stuck": "red", "started": "yellow
 
 
 def act(action: str, config: pytest.Config) -> int:
-    """Do it, and return the exit status. Raises `pytest.UsageError`."""
+    """Run the action, and return the exit status. Raises `pytest.UsageError`."""
     from _pytest.config import create_terminal_writer
 
     terminal = create_terminal_writer(config)
@@ -40,12 +40,12 @@ def _show(state: State, terminal: Any) -> None:
     where, lines = status.lines(state.settings, state.folders())
     terminal.line(f"dbmigrate: {where}")
     width = max((len(line.revision) for line in lines), default=0)
-    room = terminal.fullwidth - 9 if terminal.hasmarkup else 10_000  # beside the state
-    headed = ""
+    room = terminal.fullwidth - 9 if terminal.hasmarkup else 10_000  # columns beside the state
+    heading = ""
     for line in lines:
-        if line.environment not in ("", headed):
-            headed = line.environment
-            terminal.line(f"{headed}:")
+        if line.environment not in ("", heading):
+            heading = line.environment
+            terminal.line(f"{heading}:")
         colour = _COLOURS[line.state]
         terminal.write(f"{line.state:7}  ", **({colour: True} if colour else {}))
         terminal.line(f"{line.revision:{width}}  {_facts(line)}{line.doc}"[:room].rstrip())

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from pytest_dbmigrate.runs.run import Run
     from pytest_dbmigrate.session import Session
 
-_TELLS = (
+# pytest is only asked to show something. The attribute names are those of its namespace.
+_INFORMS = (
     "help",
     "version",
     "markers",
@@ -31,14 +32,14 @@ _TELLS = (
     "dbmigrate_status",
     "dbmigrate_stop",
 )
-_INERT = (*_TELLS, "collectonly", "setupplan")
+_INERT = (*_INFORMS, "collectonly", "setupplan")
 
 
 class State:
     """The plugin's state in one process.
 
-    `is_controller` tells whether the tests run in workers of xdist; the process is a worker if
-    `role` says so. `is_inert` tells whether pytest was asked to run no test.
+    `is_controller` is set if the tests run in xdist's workers; whether this process is one of
+    them, `role` knows. `is_inert` is set if pytest was asked not to run any test.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -48,7 +49,7 @@ class State:
         self.environ = Environ()
         self.is_controller = not self.role.is_worker and _distributes(config)
         self.is_inert = any(getattr(config.known_args_namespace, name, None) for name in _INERT)
-        self.is_early = False  # whether no conftest had been imported when the plugin was loaded
+        self.is_early = False  # whether it was loaded before any conftest file
         self._run: Run | None = None
         self._process = os.getpid()
         self._session: Session | None = None
@@ -56,7 +57,7 @@ class State:
 
     @cached_property
     def narrator(self) -> Narrator:
-        """Tells the run's journal on the terminal."""
+        """Prints the notes of the run's journal on the terminal."""
         from pytest_dbmigrate.plugin.narrator import Narrator
 
         shows, is_captured = not self.role.is_worker, not self.is_controller
@@ -65,15 +66,15 @@ class State:
 
     @property
     def has_session(self) -> bool:
-        """Whether this process has had to do with a database."""
+        """Whether this process has needed a database so far."""
         return self._session is not None
 
     @property
     def has_suites(self) -> bool:
-        """Whether tests are to be told apart by suite."""
+        """Whether the tests are divided into suites."""
         namespace = self.config.known_args_namespace
         if self.settings.suites_mode == "off" or any(
-            getattr(namespace, name, None) for name in _TELLS
+            getattr(namespace, name, None) for name in _INFORMS
         ):
             return False
         return bool(self.settings.suites or self.settings.suite or self.conventional_suites())
@@ -91,7 +92,7 @@ class State:
         return self._run is not None
 
     def run(self) -> Run:
-        """Return the run this process is part of; it begins with the first call."""
+        """Return the run of this process; the first call begins or joins it."""
         if self._run is None:
             from pytest_dbmigrate.runs import folders, run
 
@@ -103,12 +104,12 @@ class State:
                     folders.end_kept(str(self.config.rootpath))
             else:
                 self._run = run.Run.join(self.role.run_folder)
-            # what the suites before this one have done was told in their own runs
+            # in the foreground, notes of the earlier suites were printed by their own processes
             self.narrator.follow(self._run, only_what_is_new=bool(self.role.foreground))
         return self._run
 
     def session(self) -> Session:
-        """Return this process's session, begun with the first call."""
+        """Return the session of this process; the first call begins it."""
         if self._session is None:
             self.settle_server()
             self.environ.take_out(ELSEWHERE)
@@ -130,13 +131,13 @@ class State:
         return Hooks(self.config)
 
     def settle_server(self) -> None:
-        """Let the project's hook name the server, once in a run and before anybody needs it."""
+        """Let the project's hook choose the server, once in a run and before it is needed."""
         self.settings = self.hooks.server_settings(self.settings, self.run())
         if self.settings.sources["server"] == "hook" and self.run().is_owner:
-            self.config.add_cleanup(self.close)  # before what the hook has added
+            self.config.add_cleanup(self.close)  # last in, first out: before the hook's own cleanup
 
     def late_server_hook(self) -> SettingError | None:
-        """Return the error for a hook that is known too late to name the server, or None."""
+        """Return the error for a server hook that is registered too late, or None."""
         if self.is_inert or not self.hooks.places("pytest_dbmigrate_server"):
             return None
         run = self._run if self.role.run_folder is None else self.run()
@@ -146,19 +147,19 @@ class State:
         from pytest_dbmigrate.errors import SettingError
 
         has_names = self.settings.env or self.settings.env_file
-        why = "the server's address is needed before conftest files are imported (dbmigrate_env)"
+        reason = "the server's address is needed before conftest files are imported (dbmigrate_env)"
         if not has_names:
-            why = "the process that begins the run does not import that file"
+            reason = "the process that begins the run does not import that file"
         return SettingError(
-            f"pytest_dbmigrate_server is known too late: {why}",
+            f"pytest_dbmigrate_server is known too late: {reason}",
             tried=(place,),
             todo=("put it into a module that is loaded with -p, as in: addopts = -p my_server",),
         )
 
     def set_environ(self) -> None:
-        """Let the configured variables and files carry the address of this process's database.
+        """Write the address of this process's database to the configured variables and files.
 
-        Raises `pytest.UsageError` if the address cannot be known, or a file not be written.
+        Raises `pytest.UsageError` if the address cannot be settled, or a file cannot be written.
         """
         if self.environ.has_address or not (self.settings.env or self.settings.env_file):
             return
@@ -175,7 +176,7 @@ class State:
             raise pytest.UsageError(f"dbmigrate: {error}") from None
 
     def refuse(self, name: str) -> None:
-        """Let every test that needs the database fail: somebody has set this variable."""
+        """Make every test that needs the database fail: other code has changed this variable."""
         from pytest_dbmigrate.errors import SettingError
 
         is_file = any(file.name == name for file in self.settings.env_file)
@@ -188,22 +189,22 @@ class State:
         self.session().refuse(error)
 
     def close(self) -> None:
-        """Undo what was done to the process, and end the run if it is ours."""
+        """Restore the environment, and end the session and the run if this process owns them."""
         self.environ.restore()
-        ended, self._run = self._run, None
+        run, self._run = self._run, None
         session, self._session = self._session, None
-        if ended is None or os.getpid() != self._process:  # a fork's is not its to end
+        if run is None or os.getpid() != self._process:  # a forked child must not end the run
             return
-        is_clean = session.close() if session is not None else ended.finish()
+        is_clean = session.close() if session is not None else run.finish()
         if not is_clean:
             print(
-                f"dbmigrate: not everything of run {ended.id} could be removed; "
+                f"dbmigrate: not everything of run {run.id} could be removed; "
                 "the next run tries again",
                 file=sys.stderr,
             )
 
     def folders(self) -> tuple[Path, ...]:
-        """Return where the project's Alembic configuration may be."""
+        """Return the folders where the project's Alembic configuration may be."""
         inipath = self.config.inipath
         return (
             self.config.rootpath,
@@ -216,7 +217,10 @@ STATE = pytest.StashKey[State]()
 
 
 def _distributes(config: pytest.Config) -> bool:
-    """Whether xdist will run the tests in workers."""
+    """Whether xdist will run the tests in workers.
+
+    xdist itself decides in a later hook; these are the options that it reads then.
+    """
     namespace = config.known_args_namespace
     if not config.pluginmanager.hasplugin("xdist"):
         return False

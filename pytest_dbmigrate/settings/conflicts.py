@@ -1,4 +1,4 @@
-"""Settings that do not go together: each is one error that names both, and what to do."""
+"""Conflicts between settings: each is one error that names both settings, and the way out."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def refuse(settings: Settings) -> None:
-    """Look at all of them; raises `SettingError`."""
+    """Check all settings against each other. Raises `SettingError` for the first conflict."""
     _refuse_environments(settings)
     if settings.env_file:
-        _refuse_doubles(settings)
+        _refuse_env_files(settings)
     _refuse_suites(settings)
     _refuse_variables(settings)
     _refuse_server(settings)
@@ -23,7 +23,9 @@ def refuse(settings: Settings) -> None:
 
 
 def _error(what: str, *, todo: tuple[str, ...], tried: tuple[str, ...] = ()) -> SettingError:
-    from pytest_dbmigrate.errors import SettingError  # milliseconds, for runs that have an error
+    from pytest_dbmigrate.errors import (
+        SettingError,
+    )  # slow, and only an error needs it
 
     return SettingError(what, tried=tried, todo=todo)
 
@@ -84,7 +86,7 @@ def _refuse_environments(settings: Settings) -> None:
 
 
 def _refuse_baseline(settings: Settings) -> None:
-    if settings.check == "off":  # the file is not looked at
+    if settings.check == "off":  # no baseline file is read
         if not settings.accept_drift:
             return
         raise _error(
@@ -97,21 +99,21 @@ def _refuse_baseline(settings: Settings) -> None:
             f"{settings.spelled('accept_drift')} needs a file to write to",
             todo=("name it: dbmigrate_baseline = FILE in the ini file, or --db-baseline=FILE",),
         )
-    path, why, todo = Path(settings.baseline), "", ""
+    path, reason, todo = Path(settings.baseline), "", ""
     if not path.parent.is_dir():
-        why, todo = f"there is no folder {path.parent}", "make the folder, or name another file"
+        reason, todo = f"there is no folder {path.parent}", "make the folder, or name another file"
     elif path.exists() and not path.is_file():
-        why, todo = "it is no file", "name another one"
+        reason, todo = "it is no file", "name another one"
     elif not path.exists() and not settings.accept_drift:
-        why = "there is no such file"
+        reason = "there is no such file"
         todo = "write it with the differences there are: run once with --db-accept-drift"
-    if why:
-        said = f"{settings.spelled('baseline')}={path}"
-        raise _error(f"{said} cannot be used: {why}", todo=(todo,))
+    if reason:
+        setting = f"{settings.spelled('baseline')}={path}"
+        raise _error(f"{setting} cannot be used: {reason}", todo=(todo,))
 
 
-def _refuse_doubles(settings: Settings) -> None:
-    """Refuse two files for one name or path, and a variable that also carries the address."""
+def _refuse_env_files(settings: Settings) -> None:
+    """Refuse two files with one name or path, and a variable that already has the address."""
     known = {variable.name for variable in settings.env}
     seen: set[str] = set()
     for file in settings.env_file:

@@ -1,4 +1,4 @@
-"""The folders by which a project has suites without a word of configuration."""
+"""Conventional names of test folders, which make suites without any configuration."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import glob
 import os
 from collections.abc import Iterable
 
-NAMES = ("unit", "integration", "functional", "e2e")  # in this order they run
+NAMES = ("unit", "integration", "functional", "e2e")  # in the order they run
 _BASES = ("tests", "test")
 
 
 def suites(root: str, testpaths: Iterable[str]) -> dict[str, list[str]]:
-    """Return the suites' names with their folders; nothing unless two lie side by side.
+    """Return the suites' names with their folders; empty unless at least two lie side by side.
 
-    They are looked for in `testpaths`, which may be patterns, else in the tests' usual folders;
-    all of them relative to `root`.
+    The folders are searched for in `testpaths`, which may be patterns, else in `tests` and
+    `test`; all relative to `root`.
     """
     patterns = [os.path.join(root, it) for it in testpaths]
     paths = [path for it in patterns for path in sorted(glob.glob(it, recursive=True))]
@@ -25,11 +25,11 @@ def suites(root: str, testpaths: Iterable[str]) -> dict[str, list[str]]:
         base = folder if name in NAMES else path
         if base not in bases:
             bases.append(base)
-    found: dict[str, list[str]] = {}
+    suites: dict[str, list[str]] = {}
     for base in bases:
-        there = {name: os.path.join(base, name) for name in NAMES}
-        there = {name: path for name, path in there.items() if os.path.isdir(path)}
-        if len(there) > 1:
-            for name, path in there.items():
-                found.setdefault(name, []).append(path)
-    return {name: found[name] for name in NAMES if name in found}
+        candidates = {name: os.path.join(base, name) for name in NAMES}
+        existing = {name: path for name, path in candidates.items() if os.path.isdir(path)}
+        if len(existing) > 1:
+            for name, path in existing.items():
+                suites.setdefault(name, []).append(path)
+    return {name: suites[name] for name in NAMES if name in suites}

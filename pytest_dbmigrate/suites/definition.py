@@ -1,4 +1,7 @@
-"""What a suite is: a name, and the tests it stands for."""
+"""Definition of suites: a name for each, and the tests that it selects. Pure but for paths.
+
+The lines of `dbmigrate_suites`, or folders with conventional names, become one value.
+"""
 
 from __future__ import annotations
 
@@ -21,19 +24,20 @@ Kind = Literal["folders", "marker", "database", "rest"]
 
 @dataclass(frozen=True)
 class Suite:
-    """One suite: all tests in its folders, or that an expression of markers selects.
+    """One suite: all tests in its folders, or those that a marker expression selects.
 
-    The tests of `database` are those whose fixtures reach one; `rest` has what nobody else has.
+    A `database` suite has the tests whose fixtures use a database, a `rest` suite has the tests
+    of no other suite.
     """
 
     name: str
     kind: Kind
-    paths: tuple[str, ...] = ()  # absolute, as they were named: symbolic links are left in them
+    paths: tuple[str, ...] = ()  # absolute, as the user spelled them: symbolic links not resolved
     expression: str = ""
 
     @property
     def rule(self) -> str:
-        """What stands behind the name, for the eye."""
+        """What the suite selects, in words for the terminal."""
         if self.kind == "marker":
             return f"-m {self.expression}"
         if self.kind == "folders":
@@ -43,18 +47,18 @@ class Suite:
 
 @dataclass(frozen=True)
 class Suites:
-    """All the suites of a project, in the order they run; one of them takes the rest."""
+    """All suites of a project, in the order they run; exactly one takes the remaining tests."""
 
     all: tuple[Suite, ...]
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Their names."""
+        """The names of all suites."""
         return tuple(suite.name for suite in self.all)
 
     @cached_property
     def loose(self) -> tuple[Suite, ...]:
-        """Those that are no folders: what test is theirs is known once it is collected."""
+        """The suites without folders: whether they have a test is known once it is collected."""
         return tuple(suite for suite in self.all if suite.kind != "folders")
 
     @cached_property
@@ -66,18 +70,18 @@ class Suites:
         return next(suite for suite in self.all if suite.name == name)
 
     def of_path(self, path: str | os.PathLike[str]) -> Suite | None:
-        """Return the suite in whose folders the path lies, or None.
+        """Return the suite whose folders contain the path, or None.
 
-        A link in a suite's folder lies there, wherever it leads, unless it leads to a suite's
-        folder; a link elsewhere lies where it leads.
+        A symbolic link inside a suite's folder belongs to that suite wherever it points, unless
+        it points to a folder of another suite; a link elsewhere belongs where it points.
         """
         for place in (*upwards(os.path.abspath(path)), *upwards(real(path))):
-            if (found := self._owners.get(real(place))) is not None:
-                return found
+            if (owner := self._owners.get(real(place))) is not None:
+                return owner
         return None
 
     def leads_to(self, path: str | os.PathLike[str], suite: Suite) -> bool:
-        """Return whether a folder of the suite lies below this path, or a link to it does."""
+        """Return whether a folder of the suite, or a link to one, lies below this path."""
         above = {real(it) for folder in suite.paths for it in upwards(folder)[1:]}
         beside = {it for folder in suite.paths for it in upwards(real(folder))[1:]}
         return real(path) in above | beside
@@ -88,7 +92,7 @@ def real(path: str | os.PathLike[str]) -> str:
     return _real(os.path.abspath(path))
 
 
-@lru_cache(maxsize=65536)  # asked for each file that is collected, and all that is above it
+@lru_cache(maxsize=65536)  # called for each collected file and every folder above it
 def _real(path: str) -> str:
     return os.path.realpath(path)
 
@@ -98,12 +102,12 @@ def upwards(path: str) -> list[str]:
     return [path, *(str(parent) for parent in Path(path).parents)]
 
 
-def conventional(found: Mapping[str, Sequence[str]]) -> Suites:
+def conventional(folders: Mapping[str, Sequence[str]]) -> Suites:
     """Return the suites whose folders have the conventional names."""
-    return _complete(
+    return _with_rest(
         [
             Suite(name, "folders", tuple(os.path.abspath(path) for path in paths))
-            for name, paths in found.items()
+            for name, paths in folders.items()
         ]
     )
 
@@ -111,7 +115,7 @@ def conventional(found: Mapping[str, Sequence[str]]) -> Suites:
 def parse(lines: Iterable[str], folder: Path) -> Suites:
     """Return the suites that the lines of `dbmigrate_suites` define.
 
-    They are as the settings have let them through. Relative paths start at `folder`.
+    The settings have checked the syntax of each line already. Relative paths start at `folder`.
     Raises `SettingError`.
     """
     suites: list[Suite] = []
@@ -120,7 +124,7 @@ def parse(lines: Iterable[str], folder: Path) -> Suites:
         if line.strip() == AUTO:
             is_auto = True
         else:
-            suites.append(_suite(line.strip(), folder))
+            suites.append(_parse_line(line.strip(), folder))
     if is_auto:
         suites += [Suite("unit", "rest"), Suite("integration", "database")]
     names = [suite.name for suite in suites]
@@ -132,16 +136,17 @@ def parse(lines: Iterable[str], folder: Path) -> Suites:
                 todo=("name all its folders in one line",),
             )
     _refuse_overlap(suites)
-    return _complete(suites)
+    return _with_rest(suites)
 
 
-def _complete(suites: list[Suite]) -> Suites:
+def _with_rest(suites: list[Suite]) -> Suites:
+    """Return the suites, with `other` added if none of them takes the remaining tests."""
     if not any(suite.kind == "rest" for suite in suites):
         suites.append(Suite(OTHER, "rest"))
     return Suites(tuple(suites))
 
 
-def _suite(line: str, folder: Path) -> Suite:
+def _parse_line(line: str, folder: Path) -> Suite:
     name, _, rule = (part.strip() for part in line.partition(":"))
     if name == OTHER:
         raise SettingError(
@@ -155,11 +160,12 @@ def _suite(line: str, folder: Path) -> Suite:
         )
     if rule.split()[0] == "-m":
         return Suite(name, "marker", expression=rule[2:].strip().strip("\"'"))
-    return Suite(name, "folders", _folders(name, rule.split(), folder))
+    return Suite(name, "folders", _expand(name, rule.split(), folder))
 
 
-def _folders(name: str, patterns: list[str], folder: Path) -> tuple[str, ...]:
-    found: list[str] = []
+def _expand(name: str, patterns: list[str], folder: Path) -> tuple[str, ...]:
+    """Return the folders that a suite's patterns match; an error if one matches nothing."""
+    folders: list[str] = []
     for pattern in patterns:
         if pattern.startswith("-"):
             raise SettingError(
@@ -172,15 +178,15 @@ def _folders(name: str, patterns: list[str], folder: Path) -> tuple[str, ...]:
                 tried=(str(folder / pattern),),
                 todo=_nearest(folder, pattern),
             )
-        found += [os.path.abspath(path) for path in paths]
-    return tuple(dict.fromkeys(found))
+        folders += [os.path.abspath(path) for path in paths]
+    return tuple(dict.fromkeys(folders))
 
 
 def _nearest(folder: Path, pattern: str) -> tuple[str, ...]:
-    """Return a question with the nearest path there is, or what to do without one."""
+    """Return the advice: the existing path with the most similar name, if there is one."""
     parent, _, name = pattern.rstrip("/").rpartition("/")
     siblings = sorted(it.name for it in (folder / parent).glob("*"))
-    import difflib  # two milliseconds that every run would pay for
+    import difflib  # costs two milliseconds, and only an error needs it
 
     near = difflib.get_close_matches(name, siblings, 1)
     if near:
@@ -190,6 +196,7 @@ def _nearest(folder: Path, pattern: str) -> tuple[str, ...]:
 
 def _refuse_overlap(suites: list[Suite]) -> None:
     owners = [(os.path.realpath(path), suite.name) for suite in suites for path in suite.paths]
+    # Every pair, in both orders: a folder and all its parents are compared with the other one.
     for inner, one in owners:
         for outer, other in owners:
             if one != other and outer in upwards(inner):

@@ -1,4 +1,4 @@
-"""Which suites a command selects, and which of its arguments each of them gets."""
+"""Plan of a run of suites: which suites a command selects, and the arguments of each."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 from pytest_dbmigrate.errors import SettingError
 from pytest_dbmigrate.suites.definition import Suite, Suites
 
-_OWN_FILES = "pytest_collect_file"  # a conftest with this hook may find tests in any file
+_COLLECTS_FILES = "pytest_collect_file"  # a conftest with this hook may collect any file
 
 
 @dataclass(frozen=True)
 class Files:
-    """What pytest takes for a file of tests, and which folders it never enters."""
+    """The patterns of pytest for test files, and for folders that it never enters."""
 
     tests: tuple[str, ...]
     never: tuple[str, ...] = ()
@@ -35,7 +35,7 @@ class Plan:
         return tuple(self.arguments)
 
     def needs_filter(self, name: str) -> bool:
-        """Return whether the suite's arguments lead to tests of other suites too."""
+        """Return whether the suite's arguments also collect tests of other suites."""
         suite = self.suites.named(name)
         if suite.kind != "folders":
             return len(self.suites.all) > 1
@@ -50,17 +50,17 @@ def path_of(argument: str) -> str:
 
 
 def make(suites: Suites, arguments: Sequence[str], files: Files, only: Sequence[str] = ()) -> Plan:
-    """Return which suites the arguments select, of those that `only` names if any are.
+    """Return the plan for these arguments, limited to the suites in `only` unless it is empty.
 
-    Relative arguments start at the working folder. An argument that is no path, such as a
-    package after `--pyargs`, is for every suite to look at. Raises `SettingError`.
+    Relative arguments start at the working folder. An argument that is not a path, such as a
+    package after `--pyargs`, goes to every suite. Raises `SettingError`.
     """
     for name in only:
         if name not in suites.names:
             raise SettingError(f"there is no suite {name}", todo=_nearest(name, suites.names))
     shares: dict[str, list[str]] = {name: [] for name in suites.names}
     for argument in arguments:
-        for suite in _concerned(suites, argument, files):
+        for suite in _suites_for(suites, argument, files):
             shares[suite.name].append(argument)
     selected = {
         name: tuple(share) for name, share in shares.items() if share and (not only or name in only)
@@ -73,7 +73,8 @@ def make(suites: Suites, arguments: Sequence[str], files: Files, only: Sequence[
     return Plan(suites, selected)
 
 
-def _concerned(suites: Suites, argument: str, files: Files) -> Iterable[Suite]:
+def _suites_for(suites: Suites, argument: str, files: Files) -> Iterable[Suite]:
+    """Return the suites that may have tests in what the argument names."""
     path = path_of(argument)
     owner = suites.of_path(path)
     if owner is not None:
@@ -81,13 +82,14 @@ def _concerned(suites: Suites, argument: str, files: Files) -> Iterable[Suite]:
     if not os.path.exists(path):
         return suites.all
     below = [suite for suite in suites.all if suites.leads_to(path, suite)]
-    if not os.path.isdir(path) or not below or _has_loose(suites, path, files):
+    if not os.path.isdir(path) or not below or _has_loose_tests(suites, path, files):
         return [suite for suite in suites.all if suite in below or suite in suites.loose]
     return below
 
 
-def _has_loose(suites: Suites, top: str, files: Files) -> bool:
+def _has_loose_tests(suites: Suites, top: str, files: Files) -> bool:
     """Return whether there may be tests below a folder that are in no suite's folders."""
+    # Changing `below` in place tells os.walk which folders to enter.
     for folder, below, names in os.walk(top):
         if "pyvenv.cfg" in names:
             below.clear()
@@ -102,13 +104,13 @@ def _has_loose(suites: Suites, top: str, files: Files) -> bool:
             path = os.path.join(folder, name)
             if _matches(path, files.tests) and suites.of_path(path) is None:
                 return True
-            if name == "conftest.py" and _OWN_FILES in Path(path).read_text(errors="replace"):
+            if name == "conftest.py" and _COLLECTS_FILES in Path(path).read_text(errors="replace"):
                 return True
     return False
 
 
 def _matches(path: str, patterns: Iterable[str]) -> bool:
-    """Return whether pytest would say that one of the patterns fits the path."""
+    """Return whether one of the patterns matches the path, by the rules of pytest."""
     name = os.path.basename(path)
     return any(
         fnmatch.fnmatch(path, f"*/{pattern}")

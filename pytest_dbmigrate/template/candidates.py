@@ -1,7 +1,6 @@
 """Candidates for a resume: which kept builds a run can resume, and why not the others.
 
-No build is changed here: the events, the version table, the catalog and the files are read
-and compared.
+Reads and compares the events, the version table, the catalog and the files; changes no build.
 """
 
 from __future__ import annotations
@@ -34,9 +33,9 @@ from pytest_dbmigrate.template.facts import (
 class Candidate:
     """A build that can be resumed, and the revisions that are applied in it, in order.
 
-    `configured` is what each environment's env.py had configured, as far as the build got;
-    `recovered` are revisions that were committed although nobody lived to record it;
-    `unfinished` is the revision that was cut short or failed after them.
+    `configured` has env.py's configuration of each environment that the build got to; `recovered`
+    are revisions that were committed before a crash kept anybody from recording it; `unfinished`
+    is the revision that failed or was cut short after them.
     """
 
     build: Build
@@ -47,7 +46,7 @@ class Candidate:
 
 
 class Unusable(Exception):  # noqa: N818  # a reason, not an error
-    """Why a build cannot be resumed, as the end of a sentence; empty if it is of no use."""
+    """Why a build cannot be resumed, as the end of a sentence; empty if not worth telling."""
 
 
 def current(builds: Iterable[Build], context: BuildContext, files: Files) -> Template | None:
@@ -58,7 +57,7 @@ def current(builds: Iterable[Build], context: BuildContext, files: Files) -> Tem
         sealed = SealedFacts.from_record(build.sealed)
         if not sealed.is_checked and context.settings.check != "off":
             continue
-        assert sealed.manifest is not None  # what is kept has one
+        assert sealed.manifest is not None  # every kept template has one
         is_same = not fingerprint.changed(sealed.manifest, files)
         if is_same and context.control.is_sealed(names.template(build.id)):
             return Template(build.id, sealed.template)
@@ -68,24 +67,24 @@ def current(builds: Iterable[Build], context: BuildContext, files: Files) -> Tem
 def best(
     builds: Iterable[Build], context: BuildContext, history: Connection, files: Files
 ) -> tuple[Candidate | None, str]:
-    """Return the build to resume with most of the revisions; else why there is none.
+    """Return the build with the most revisions that can be resumed; else why there is none.
 
-    The reason is that of the build used last. Whatever still works on a build that was cut
-    short is disconnected: the caller holds the lock that says nobody may.
+    The reason is that of the most recently used build. Sessions that still work on a build that
+    was cut short are disconnected: the caller holds the lock that forbids such work.
     """
-    found: list[Candidate] = []
+    candidates: list[Candidate] = []
     reasons: list[str] = []
     for build in builds:
-        with _noting(reasons):
-            found.append(_judge(build, context, history, files))
-    if found:
-        # of equals the one that is no template yet: it need not be copied
-        return max(found, key=lambda it: (len(it.applied), it.build.sealed is None)), ""
+        with _collect_reason(reasons):
+            candidates.append(_judge(build, context, history, files))
+    if candidates:
+        # a tie goes to a build that is not sealed: it need not be copied
+        return max(candidates, key=lambda it: (len(it.applied), it.build.sealed is None)), ""
     return None, next((reason for reason in reasons if reason), "")
 
 
 @contextmanager
-def _noting(reasons: list[str]) -> Iterator[None]:
+def _collect_reason(reasons: list[str]) -> Iterator[None]:
     try:
         yield
     except Unusable as reason:
@@ -93,23 +92,24 @@ def _noting(reasons: list[str]) -> Iterator[None]:
 
 
 def _judge(build: Build, context: BuildContext, history: Connection, files: Files) -> Candidate:
+    """Return the build as a candidate. Raises `Unusable`."""
     changed = fingerprint.shape_changed(build.shape, context.shape)
     if changed:
         raise Unusable(changed)
     configured = events.configured(history, build.id)
     if not configured:
-        raise Unusable("")  # it never came to its first revision
+        raise Unusable("")  # it did not get as far as its first revision
     for configuration in configured.values():
         edited = fingerprint.edited(configuration.common, files)
         if edited:
             raise Unusable(f"{Path(edited).name} was edited")
-    candidate = _progress(build, configured, context.control, history)
+    candidate = _candidate(build, configured, context.control, history)
     for revision in candidate.applied:
-        _need_same(revision, files)
+        _require_unchanged(revision, files)
     return candidate
 
 
-def _need_same(revision: AppliedRevision, files: Files) -> None:
+def _require_unchanged(revision: AppliedRevision, files: Files) -> None:
     label = Path(revision.file).stem
     edited = fingerprint.edited(revision.sources, files)
     if not edited:
@@ -121,9 +121,10 @@ def _need_same(revision: AppliedRevision, files: Files) -> None:
     raise Unusable(f"{label} is applied, and its script is gone")
 
 
-def _progress(
+def _candidate(
     build: Build, configured: dict[str, EnvConfiguration], control: Control, history: Connection
 ) -> Candidate:
+    """Return what is applied in a build, sealed or cut short. Raises `Unusable`."""
     template = control.is_sealed(names.template(build.id))
     entries = events.read(history, build.id)
     if build.sealed is not None:
@@ -141,7 +142,7 @@ def _progress(
 def _cut_short(
     build: Build, configured: dict[str, EnvConfiguration], entries: list[Entry], control: Control
 ) -> Candidate:
-    """Return what is in effect of a build whose owner is dead, once nothing works on it."""
+    """Return what is applied in a build whose owner is dead; its sessions are ended first."""
     scratch = names.scratch(build.id)
     control.disconnect(scratch)
     candidate = Candidate(build, applied_from(build.base), configured)
@@ -153,7 +154,11 @@ def _cut_short(
 
 
 def _extend(candidate: Candidate, entries: list[Entry], done: list[str]) -> Candidate:
-    """Return the candidate with the revisions of one more environment."""
+    """Return the candidate with the revisions of one more environment.
+
+    The version table decides what is applied (`done`). The events add what it cannot know: when,
+    from which files, and what a revision committed before it failed.
+    """
     beyond = revision_states.beyond_rollback(entries, done)
     if beyond:
         raise Unusable(f"{_label(beyond, entries)} was cut short outside of a transaction")
@@ -178,7 +183,7 @@ def version_table(dsn: Dsn, configured: EnvConfiguration) -> tuple[str, ...]:
 
 
 def applied(entries: list[Entry], done: list[str]) -> list[AppliedRevision]:
-    """Return the facts of each revision that is in effect, in their order."""
+    """Return the facts of each applied revision, in the order they were applied."""
     latest = {it.event.revision: it for it in entries if it.event.kind != "failed"}
     return [AppliedRevision.from_entry(latest[revision]) for revision in dict.fromkeys(done)]
 

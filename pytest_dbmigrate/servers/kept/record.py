@@ -1,7 +1,7 @@
-"""Kept server: its record, in the project's private folder in the cache.
+"""Record of a kept server, in the project's private folder in the cache.
 
-The folder also tells which runs use the server now, and has the data of an embedded one where there
-is no room in memory.
+The folder also lists the runs that use the server, and has the data of an embedded server if it
+does not fit in memory.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _RECORD, _LOCK, _USERS = "server.json", "lock", "users"
 
 
 class RecordData(TypedDict):
-    """A kept server's record as JSON data; a value that has none is null or empty."""
+    """The record as JSON data; a missing value is null or empty."""
 
     kind: str
     dsn: dict[str, Any]
@@ -51,12 +51,12 @@ class RecordData(TypedDict):
 
 @dataclass(frozen=True)
 class Record:
-    """What is written down of a kept server.
+    """What is recorded of a kept server.
 
-    `plugin` is the version that made it. `asked` is what the settings asked for and `programs`
-    what an embedded one runs, to notice when they change; `boot` is the boot of the machine during
-    which it was started. `process` and `folder` are an embedded one's, `down` is the command that
-    removes any other.
+    `plugin` is the version that made it. `asked` has the settings that it was made for, and
+    `programs` the Postgres that an embedded one runs, to notice a change; `boot` is the boot of the machine
+    in which it was started. `process` and `folder` belong to an embedded server; `down` is the
+    command that removes any other.
     """
 
     kind: str
@@ -93,10 +93,10 @@ class Record:
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Record:
-        """Return the record that `as_record` wrote, perhaps that of another version.
+        """Return the record that `as_record` wrote, perhaps in another version.
 
-        What is not known is left out. Raises `KeyError`, `TypeError` or `ValueError` if what every
-        version writes is missing.
+        Unknown values are ignored. Raises `KeyError`, `TypeError` or `ValueError` if a value is
+        missing that every version writes.
         """
         process, programs = record.get("process"), record.get("programs")
         return cls(
@@ -117,17 +117,19 @@ class Record:
 def requested(settings: Settings) -> dict[str, str]:
     """Return the settings that a kept server was made for."""
     texts = {name: str(getattr(settings, name)) for name in _ASKED}
-    return texts | {"server": settings.server.text}  # a password that has changed is noticed
+    return texts | {"server": settings.server.text}  # with the password: its change counts
 
 
 def key(root: str | Path) -> str:
-    """Return the project's eight digits: another checkout, user or machine has others."""
-    text = f"{socket.gethostname()}:{os.getuid()}:{Path(root).resolve()}"  # homes may be shared
+    """Return the project's eight digits, different for each checkout, user and machine."""
+    text = (
+        f"{socket.gethostname()}:{os.getuid()}:{Path(root).resolve()}"  # machines may share a home
+    )
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
 class Kept:
-    """The folder of one project."""
+    """The folder of one project's kept server."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -144,10 +146,12 @@ class Kept:
 
     @contextlib.contextmanager
     def only_one(self) -> Iterator[None]:
-        """Let one process at a time start, replace or end the project's server.
+        """Hold the lock of the project's server, to start, replace or end it.
 
         Raises `ServerError` if the folder cannot be made private to this user.
         """
+        # `forget` removes the folder, lock file and all, while others may wait for that very file.
+        # Their lock would then be on a file without a name, so each checks it and starts over.
         while True:
             make_private(self.folder)
             with contextlib.suppress(FileNotFoundError):  # removed meanwhile
@@ -162,26 +166,26 @@ class Kept:
             os.close(file)
 
     def _is_lock(self, file: int) -> bool:
-        """Whether an open file is still the one that others would lock."""
+        """Whether an open file is still the lock file, and not a removed one."""
         try:
             return os.path.samestat(os.fstat(file), (self.folder / _LOCK).stat())
         except FileNotFoundError:
             return False
 
     def read(self) -> Record | None:
-        """Return what is known of the kept server, or None."""
+        """Return the record of the kept server, or None."""
         try:
-            found = json.loads((self.folder / _RECORD).read_text(encoding="utf-8"))
-            return Record.from_record(found)
-        except (OSError, ValueError, TypeError, AttributeError, KeyError):  # none, or none of ours
+            data = json.loads((self.folder / _RECORD).read_text(encoding="utf-8"))
+            return Record.from_record(data)
+        except (OSError, ValueError, TypeError, AttributeError, KeyError):  # none, or unreadable
             return None
 
     def write(self, record: Record) -> None:
-        """Write down what is known of the kept server."""
+        """Write the record of the kept server."""
         write_private(self.folder / _RECORD, json.dumps(record.as_record()))
 
     def empty(self) -> None:
-        """Remove what is known of a server that is gone by now."""
+        """Remove everything about a server that no longer exists."""
         for path in self.folder.iterdir():
             if path.name in (_LOCK, _USERS):
                 continue
@@ -197,13 +201,13 @@ class Kept:
             self.folder.parent.rmdir()
 
     def join(self, run: Path) -> None:
-        """Write down that the run with this folder uses the server."""
+        """Record that the run with this folder uses the server."""
         users = self.folder / _USERS
         users.mkdir(mode=0o700, exist_ok=True)
         write_private(users / run.name, str(run))
 
     def users(self, besides: str = "") -> list[str]:
-        """Return the ids of the living runs that use the server, without the given one."""
+        """Return the ids of the live runs that use the server, but for the given one."""
         entries = [*(self.folder / _USERS).glob("[!.]*")]
         others = [it for it in entries if it.name != besides and "." not in it.name]
         living = {entry.name: _lives(entry) for entry in others}
@@ -214,7 +218,7 @@ class Kept:
 
 
 def _lives(entry: Path) -> bool:
-    """Whether the run that has written the entry lives."""
+    """Whether the run that wrote the entry is alive."""
     try:
         run = Path(entry.read_text(encoding="utf-8"))
         return run.exists() and is_alive(run)
@@ -226,14 +230,14 @@ def every() -> Iterator[tuple[Kept, Record]]:
     """Yield the kept servers of all of this user's projects."""
     with contextlib.suppress(FileNotFoundError):
         for folder in sorted(cache().iterdir()):
-            found = Kept(folder)
-            record = found.read()
+            kept = Kept(folder)
+            record = kept.read()
             if record is not None:
-                yield found, record
+                yield kept, record
 
 
 def cache() -> Path:
-    """Return the folder in which this user's projects have theirs."""
+    """Return the cache folder of this user, which has a folder for each project."""
     if os.environ.get("XDG_CACHE_HOME", "").startswith("/"):
         return Path(os.environ["XDG_CACHE_HOME"]) / _NAME
     if sys.platform == "darwin":
@@ -259,9 +263,9 @@ def make_private(folder: Path) -> None:
 
 
 def boot() -> str:
-    """Return what tells one boot of this machine from another."""
-    # Linux draws a random id at each boot. It is the same for all processes, in containers too,
-    # and no clock that is set changes it, as one would change a time.
+    """Return an id of the current boot of this machine."""
+    # Linux draws a random id at each boot. It is the same in every process and container, and
+    # unlike a boot time, it does not change when the clock is set.
     with contextlib.suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return commands.run(["sysctl", "-n", "kern.boottime"]).stdout.strip()  # macOS
