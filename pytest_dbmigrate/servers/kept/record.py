@@ -53,10 +53,10 @@ class RecordData(TypedDict):
 class Record:
     """What is recorded of a kept server.
 
-    `plugin` is the version that made it. `asked` has the settings that it was made for, and
-    `programs` the Postgres that an embedded one runs, to notice a change; `boot` is the boot of the machine
-    in which it was started. `process` and `folder` belong to an embedded server; `down` is the
-    command that removes any other.
+    `plugin` is the version that made it. `asked` has the settings that it was made for, `programs`
+    identifies the Postgres of an embedded server: either may have changed. `boot` is the id of the
+    machine's boot at the server's start. `process` and `folder` belong to an embedded server,
+    `down` is the command that removes any other.
     """
 
     kind: str
