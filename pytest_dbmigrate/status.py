@@ -1,4 +1,4 @@
-"""What `--db-status` shows and `--db-stop` ends: the kept state of one project."""
+"""Status of one project: the kept state that `--db-status` shows and `--db-stop` removes."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from pytest_dbmigrate.version import __version__
 
 @dataclass(frozen=True)
 class Line:
-    """One revision: its state, when it came to it, how many seconds it took, by which run.
+    """One revision: its state, since when, how many seconds it took, and in which run.
 
-    `environment` is empty where there is just one.
+    `environment` is empty if the project has just one.
     """
 
     revision: str
@@ -49,15 +49,15 @@ Key: TypeAlias = tuple[str, str]  # environment and revision
 
 
 def lines(settings: Settings, folders: tuple[Path, ...]) -> tuple[str, list[Line]]:
-    """Return where the state was found, and a line for each revision, the first ones first.
+    """Return where the state is kept, and a line for each revision, in the order of the scripts.
 
-    A revision that is applied and that the scripts do not know comes last. Raises
+    Applied revisions without a script come last. Raises
     `DbmigrateError` if the scripts cannot be read, or the kept server does not answer.
     """
     known = _scripts(settings, folders)
     record = Kept.of(settings.root).read()
     if record is None:
-        return "nothing is kept for this project", _joined(known, {})
+        return "nothing is kept for this project", _merge(known, {})
     server = reuse.look(settings)
     if server is None:
         where = "the kept server has ended; a run with --db-resume starts it again, or replaces it"
@@ -66,8 +66,8 @@ def lines(settings: Settings, folders: tuple[Path, ...]) -> tuple[str, list[Line
     kept_by = control_tables.version(server.dsn, project)
     if kept_by not in ("", __version__):
         return f"{server}, kept by pytest-dbmigrate {kept_by}: the next run begins anew", []
-    found = _of_latest(server, project) if kept_by else {}
-    return f"{server}, kept", _joined(known, found)
+    found = _latest_lines(server, project) if kept_by else {}
+    return f"{server}, kept", _merge(known, found)
 
 
 def stop(kept: Kept) -> str:
@@ -103,7 +103,7 @@ def stop(kept: Kept) -> str:
 
 
 def _scripts(settings: Settings, folders: tuple[Path, ...]) -> list[Line]:
-    """Return what there is to be applied, in its order, all of it pending."""
+    """Return a pending line for each step and each revision in the scripts, in their order."""
     found = environments.find(settings.alembic, folders)
     steps = [Line(label(step), "", "pending", environment=BEFORE) for step in settings.before]
     for one, name in zip(found, environments.names(found), strict=True):
@@ -113,20 +113,20 @@ def _scripts(settings: Settings, folders: tuple[Path, ...]) -> list[Line]:
     return steps
 
 
-def _of_latest(server: Server, project: str) -> dict[Key, Line]:
-    """Return the lines of the build that was worked on or used last, by revision."""
+def _latest_lines(server: Server, project: str) -> dict[Key, Line]:
+    """Return the lines of the most recently used build, by environment and revision."""
     with contextlib.closing(connect(server.dsn.at(names.control(project)))) as connection:
         latest = next(iter(data.without_data(builds.every(connection))), None)
-        return _of(latest, connection, server.dsn) if latest else {}
+        return _build_lines(latest, connection, server.dsn) if latest else {}
 
 
-def _of(build: Build, history: events.Connection, dsn: Dsn) -> dict[Key, Line]:
+def _build_lines(build: Build, history: events.Connection, dsn: Dsn) -> dict[Key, Line]:
     entries = events.read(history, build.id)
     owned = events.is_owned(history, build.id)
-    found = _folded([it for it in entries if it.environment == BEFORE], None, owned=owned)
+    found = _event_lines([it for it in entries if it.environment == BEFORE], None, owned=owned)
     if build.sealed is not None:
-        return found | _of_applied(SealedFacts.from_record(build.sealed).applied)
-    found |= _of_applied(applied_from(build.base))
+        return found | _applied_lines(SealedFacts.from_record(build.sealed).applied)
+    found |= _applied_lines(applied_from(build.base))
     configured = events.configured(history, build.id)
     for name in dict.fromkeys(it.environment for it in entries if it.environment != BEFORE):
         applied = None
@@ -137,11 +137,13 @@ def _of(build: Build, history: events.Connection, dsn: Dsn) -> dict[Key, Line]:
                 applied = revision_states.applied(
                     own, candidates.version_table(scratch, configured[name])
                 )
-        found |= _folded(own, applied, owned=owned)
+        found |= _event_lines(own, applied, owned=owned)
     return found
 
 
-def _folded(entries: list[Entry], applied: list[str] | None, *, owned: bool) -> dict[Key, Line]:
+def _event_lines(
+    entries: list[Entry], applied: list[str] | None, *, owned: bool
+) -> dict[Key, Line]:
     folded = revision_states.fold(entries, applied=applied, owner_lives=owned)
     told = [(it.state, it.entry) for it in folded.values() if it.entry is not None]
     return {
@@ -153,7 +155,7 @@ def _folded(entries: list[Entry], applied: list[str] | None, *, owned: bool) -> 
     }  # fmt: skip
 
 
-def _of_applied(applied: Iterable[AppliedRevision]) -> dict[Key, Line]:
+def _applied_lines(applied: Iterable[AppliedRevision]) -> dict[Key, Line]:
     return {
         (it.environment, it.revision): Line(
             it.revision, "", "done", it.at, it.seconds, it.run, it.environment
@@ -162,8 +164,8 @@ def _of_applied(applied: Iterable[AppliedRevision]) -> dict[Key, Line]:
     }
 
 
-def _joined(known: list[Line], found: dict[Key, Line]) -> list[Line]:
-    """Return the lines that are known, each with what was found of it, then the others."""
+def _merge(known: list[Line], found: dict[Key, Line]) -> list[Line]:
+    """Return the lines of the scripts, with the state of each, then those without a script."""
     scripts = {(it.environment, it.revision): it for it in known}
     told = [replace(found.get(key, line), doc=line.doc) for key, line in scripts.items()]
     unknown = [

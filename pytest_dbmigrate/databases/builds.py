@@ -78,12 +78,15 @@ def resume(control: Control, build: str, run: str) -> Dsn:
 
 
 def touch(control: Control, build: str) -> None:
-    """Write down that a build is used now."""
+    """Record that a build is used now."""
     control.execute("update build set used_at = clock_timestamp() where id = %s", (build,))
 
 
 def seal(control: Control, build: str, facts: dict[str, Any]) -> None:
     """Make a template of a build that is complete. A crash in between leaves it unsealed."""
+    # In this order a crash loses no database: the new name is registered before it exists, and
+    # the old one is unregistered last. Only with `datallowconn` off and the facts in its row is it
+    # used as a template.
     scratch, template = names.scratch(build), names.template(build)
     control.register(template, "template")
     control.rename(scratch, template)

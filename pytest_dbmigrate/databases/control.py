@@ -69,7 +69,7 @@ class Control(ControlConnection):
         return self.home if role in ("build", "template") else self.run
 
     def unregister(self, name: str) -> None:
-        """Record that there is no database of this name any more."""
+        """Record that no database of this name exists any more."""
         self.execute("delete from database where name = %s", (name,))
 
     def create(self, name: str, role: Role, template: str | None = None) -> None:

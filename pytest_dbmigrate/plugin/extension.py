@@ -39,22 +39,22 @@ class Hooks:
         return [_place(it.function, self._config) for it in self._implementations(name)]
 
     def server_settings(self, settings: Settings, run: Run) -> Settings:
-        """Return the settings with the server that `pytest_dbmigrate_server` names, if it does.
+        """Return the settings with the server that `pytest_dbmigrate_server` returns, if any.
 
-        Only the owner of the run asks; the answer is in the run's folder for all others. What goes
-        wrong is what every attempt to get the server of this run raises.
+        Only the owner of the run calls the hook, and leaves the answer in the run's folder for the
+        other processes. Its error is raised by every attempt to get the server of this run.
         """
         if settings.sources["server"] != "default":
             return settings
         with run.only_one("named_server"):
             named = run.read(_NAMED)
             if named is None and run.is_owner:
-                named = {"url": self._ask(run), "asked": self.places(SERVER)}
+                named = {"url": self._call_server_hook(run), "asked": self.places(SERVER)}
                 run.write(_NAMED, named)
         return self._with_server(settings, run, (named or {}).get("url"))
 
     def late_server(self, settings: Settings, run: Run | None) -> str:
-        """Return where a hook is that names a server, and that was not there when it was asked."""
+        """Return the place of a server hook that was registered after the hook was called."""
         places = self.places(SERVER)
         if not places or settings.sources["server"] != "default" or run is None:
             return ""
@@ -70,8 +70,8 @@ class Hooks:
         return tuple(sorted(files))
 
     def put_data(self, connection: Connection) -> None:
-        """Let the hooks put it in. Raises `ScriptError`."""
-        with self._explaining(MIGRATED):
+        """Call the hooks that put data into the template. Raises `ScriptError`."""
+        with self._explain_errors(MIGRATED):
             self._config.hook.pytest_dbmigrate_migrated(connection=connection)
 
     def change_differences(self, differences: list[Difference]) -> None:
@@ -79,7 +79,7 @@ class Hooks:
         from pytest_dbmigrate.errors import SettingError
         from pytest_dbmigrate.schema.difference import Difference
 
-        with self._explaining(DIFFERENCES):
+        with self._explain_errors(DIFFERENCES):
             self._config.hook.pytest_dbmigrate_differences(differences=differences)
         left: list[object] = [*differences]
         wrong = next((it for it in left if not isinstance(it, Difference)), None)
@@ -91,11 +91,11 @@ class Hooks:
                 todo=("add values of pytest_dbmigrate.Difference",),
             )
 
-    def _ask(self, run: Run) -> str | None:
+    def _call_server_hook(self, run: Run) -> str | None:
         from pytest_dbmigrate.errors import DbmigrateError
 
         try:
-            with self._explaining(SERVER):
+            with self._explain_errors(SERVER):
                 url: str | None = self._config.hook.pytest_dbmigrate_server(config=self._config)
                 return url
         except DbmigrateError as error:
@@ -134,7 +134,7 @@ class Hooks:
         return list(caller.get_hookimpls())
 
     @contextmanager
-    def _explaining(self, name: str) -> Iterator[None]:
+    def _explain_errors(self, name: str) -> Iterator[None]:
         """Raise what goes wrong in a hook as one `ScriptError` that names file and line."""
         try:
             yield
@@ -157,7 +157,7 @@ class Hooks:
         message = getattr(diagnosis, "message_primary", None)
         return ScriptError(
             f"hook {name} failed",
-            file=_shown(file, self._config),
+            file=_relative_path(file, self._config),
             line=line,
             message=message or f"{type(error).__name__}: {error}",
             detail=getattr(diagnosis, "message_detail", None) or "",
@@ -182,10 +182,10 @@ def _line(function: Any) -> int:
 
 
 def _place(function: Any, config: pytest.Config) -> str:
-    return f"{_shown(_file(function), config)}:{_line(function)}"
+    return f"{_relative_path(_file(function), config)}:{_line(function)}"
 
 
-def _shown(file: str, config: pytest.Config) -> str:
+def _relative_path(file: str, config: pytest.Config) -> str:
     path = Path(file)
     root = config.rootpath
     return str(path.relative_to(root) if path.is_relative_to(root) else path)

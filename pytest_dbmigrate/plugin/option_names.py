@@ -79,7 +79,7 @@ class OptionNames:
 
     def add(self, short: str, long: str, **attributes: Any) -> None:
         """Add an option; in its long spelling alone if the short one is taken."""
-        is_taken = short in self._taken()
+        is_taken = short in self._names_of_others()
         self._group.addoption(*((long,) if is_taken else (short, long)), **attributes)
         if is_taken:
             self.given_up[short] = long
@@ -108,15 +108,15 @@ class OptionNames:
     def _around(self, parse: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(parse)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            with self._shown():
+            with self._show():
                 return parse(*args, **kwargs)
 
         return wrapper
 
     @contextmanager
-    def _shown(self) -> Iterator[None]:
+    def _show(self) -> Iterator[None]:
         """Have the short spellings in pytest's parser, but for those that are taken by now."""
-        taken = self._taken()
+        taken = self._names_of_others()
         for short in [it for it in self._short if it in taken]:
             option = self._short.pop(short)
             option.remove(short)
@@ -141,7 +141,7 @@ class OptionNames:
         actions: dict[str, argparse.Action] = getattr(optparser, "_option_string_actions", {})
         return actions
 
-    def _taken(self) -> set[str]:
+    def _names_of_others(self) -> set[str]:
         """Return the names of all options that are not ours."""
         groups = [*self._parser._groups, self._parser._anonymous]
         return {

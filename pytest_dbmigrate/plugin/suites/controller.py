@@ -1,4 +1,4 @@
-"""Controller of suites: starts a group of workers for each, and makes one run of them."""
+"""Controller of suites: starts a group of workers for each, and makes one run of them all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pytest_dbmigrate.plugin.suites.xdist_internals import Engine
 from pytest_dbmigrate.suites.plan import Plan
 from pytest_dbmigrate.suites.turns import Turns
 
-_RESTARTS = 4  # for each worker of a suite, as xdist has it
+_RESTARTS = 4  # for each worker of a suite, as in xdist
 
 
 class Controller:
@@ -48,7 +48,7 @@ class Controller:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
-        """Name the workers to start with, before xdist makes its session of them."""
+        """Set the first workers as `--tx`, before xdist reads it to make its session."""
         self._turns = Turns(self._plan.names, xdist_internals.at_once(config), self._is_concurrent)
         if config.option.dist == "no":
             config.option.dist = "load"
@@ -61,20 +61,20 @@ class Controller:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        """Take what is there out of the garbage collector's sight: no test runs in this process.
+        """Freeze all objects so far for the garbage collector: no test runs in this process.
 
         pytest collects garbage twice at its end, which costs a tenth of a small run.
         """
         gc.freeze()
 
     def pytest_report_header(self) -> str:
-        """Tell the suites."""
+        """Return the line with the names of the suites."""
         how = ", side by side" if self._is_concurrent else ""
         return f"suites: {', '.join(self._plan.names)}{how}"
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
     def pytest_xdist_setupnodes(self, specs: list[Any]) -> None:
-        """Take over from xdist what happens to workers that die, and the line while they start."""
+        """Replace xdist's handling of dead workers, and its status line while workers start."""
         if self._measured is not None:
             for spec in specs:
                 spec.env[COVERAGE_VARIABLE] = self._measured.order()
@@ -84,19 +84,19 @@ class Controller:
 
     @pytest.hookimpl(specname="pytest_xdist_setupnodes", optionalhook=True, trylast=True)
     def pytest_start_workers(self, specs: list[Any]) -> None:
-        """Start the first workers, once everybody has said what is to be in their environment."""
+        """Start the first workers, after other plugins have set the environment of each."""
         self._engine.start_together(specs)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_from_serializable(self, data: dict[str, Any]) -> None:
-        """Unpack what a worker has sent, for the plugins that make a report of it."""
+        """Unpack the report that a worker has sent as one piece, before other plugins read it."""
         piece = data.pop(worker.REPORT, None)
         if piece is not None:
             data.update(marshal.loads(piece))  # noqa: S302  # from a process of ours
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Tell fixtures a worker's number that no other one of the run has, as xdist does."""
+        """Give each worker a number that is unique in the run, as in xdist: fixtures read it."""
         number = self._numbers.setdefault(node.gateway.id, len(self._numbers))
         node.workerinput["workerid"] = f"gw{number}"
         node.workerinput["workercount"] = self._turns.limit
@@ -135,7 +135,7 @@ class Controller:
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
-        """Hear how a worker has ended."""
+        """Stop the run if a worker ended because of a usage error, an exit or Ctrl-C."""
         output = getattr(node, "workeroutput", {})
         ending = output.get(worker.ENDING, {})
         suite = self.suite_of(node)
@@ -159,13 +159,13 @@ class Controller:
         from _pytest.junitxml import xml_key
 
         xml = self._config.stash.get(xml_key, None)
-        if xml is not None and report.failed:  # and is not run once more
+        if xml is not None and report.failed:  # and not only to be rerun
             suite = self.suite_of(report.node)
             xml.node_reporter(report).add_property("suite", suite)
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Stop where pytest would: xdist does not look at `-x` when a worker has died."""
+        """Count a report, and stop if pytest would: xdist ignores `-x` when a worker has died."""
         node = getattr(report, "node", None)
         if node is not None:
             suite = self.suite_of(node)
@@ -185,7 +185,7 @@ class Controller:
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:
-        """Add up what was measured."""
+        """Combine the coverage of all workers."""
         if self._measured is not None:
             self._measured.add_up()
 
@@ -194,18 +194,18 @@ class Controller:
         return str(node.gateway.spec.env[SUITE_VARIABLE])
 
     def begins(self, suite: str, tests: int) -> None:
-        """Note that a suite's turn has come, and tell so."""
+        """Note and announce that a suite's turn has come."""
         self.times.begin(suite)
         for node, channel in self._failures.items():
             if self.suite_of(node) == suite:
-                with contextlib.suppress(OSError):  # it has just died
+                with contextlib.suppress(OSError):  # the worker has just died
                     channel.send(self._config.pluginmanager.getplugin("session").testsfailed)
         terminal = self._config.pluginmanager.getplugin("terminalreporter")
         if terminal is not None and self._config.get_verbosity() >= 0 and tests:
             table.announce(terminal, f"suite {suite} ({_count(tests)})")
 
     def needs_workers(self, suite: str, number: int) -> None:
-        """Start so many workers more for a suite."""
+        """Start this many more workers for a suite."""
         like = next(it for it in self._engine.specs() if it.env[SUITE_VARIABLE] == suite)
         for _ in range(number):
             self._engine.start(like, self._next_name(suite))
@@ -219,7 +219,7 @@ class Controller:
         return self._scheduling is not None and self._scheduling.groups[suite].is_collected
 
     def _replace(self, node: Any) -> None:
-        """Start another worker of the suite, unless there is no use in it."""
+        """Start another worker in place of a dead one, if its suite still needs it."""
         suite = self.suite_of(node)
         assert self._scheduling is not None
         group = self._scheduling.groups[suite]
@@ -255,7 +255,7 @@ class Controller:
         if not number or suite in self._has_told_deselected or terminal is None:
             return
         self._has_told_deselected.add(suite)
-        # as many as pytest would count; other plugins look at what is there
+        # pytest counts the entries, and other plugins read their attributes
         terminal.stats.setdefault("deselected", []).extend([SimpleNamespace()] * number)
 
     def _status(self) -> str:

@@ -1,6 +1,6 @@
-"""`coverage run -m pytest`: the processes of suites are measured as the command itself is.
+"""Coverage by `coverage run -m pytest`: measures the processes of suites like the command itself.
 
-pytest-cov does so by itself, and so does coverage where its own support of subprocesses is on.
+pytest-cov does so by itself, and so does coverage if its own support for subprocesses is on.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ITS_OWN = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
 
 
 class Measuring:
-    """The command's own measuring, to which that of its processes is added at the end."""
+    """The measurement of the command, to which those of its processes are added at the end."""
 
     def __init__(self, coverage: Any) -> None:
         self._coverage = coverage

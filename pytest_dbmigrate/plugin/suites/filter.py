@@ -24,7 +24,7 @@ class Filter:
         self._plan = plan
         self._root = state.config.rootpath
         self._is_alone = not state.role.suite
-        # a controller counts what is deselected in all suites; what is another's is not
+        # in a run of several suites, a test of another one is not deselected: it runs there
         self._counts_others = not state.role.is_suite_worker
         self._begun_with = set(state.role.foreground.get("begun_with", ()))
         self._suites = plan.suites
@@ -35,14 +35,14 @@ class Filter:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
-        """Collect from the arguments that concern this suite.
+        """Collect from the arguments that select this suite.
 
-        They are as the user wrote them: a folder named here instead would escape `--ignore`.
+        They stay as the user wrote them: a folder named here instead would escape `--ignore`.
         """
         config.args = list(self._plan.arguments[self._mine.name])
 
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
-        """Stay out of the folders of other suites."""
+        """Ignore the folders of other suites."""
         owner = self._suites.of_path(collection_path)
         if owner is not None:
             is_mine = owner == self._mine
@@ -56,7 +56,7 @@ class Filter:
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> Generator[None]:
-        """Leave other suites' tests out before anybody counts, sorts or deselects."""
+        """Remove other suites' tests, before other plugins count, sort or deselect."""
         owners = {item.nodeid: self.owner(item).name for item in items}
         others = [item for item in items if owners[item.nodeid] != self._mine.name]
         if others and self._counts_others:
@@ -72,7 +72,7 @@ class Filter:
     def pytest_fixture_setup(
         self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
     ) -> None:
-        """Refuse a database to a test that `auto` could not know to want one."""
+        """Refuse a database to a test that `auto` could not tell to use one."""
         is_rest = self._mine.kind == "rest" and any(
             suite.kind == "database" for suite in self._suites.all
         )
@@ -86,9 +86,9 @@ class Filter:
 
     def owner(self, item: pytest.Item) -> Suite:
         """Return the suite a test belongs to."""
-        found = self._suites.of_path(item.path)
-        if found is not None:
-            return found
+        by_folder = self._suites.of_path(item.path)
+        if by_folder is not None:
+            return by_folder
         for suite in self._suites.loose:
             if suite.kind == "marker" and self._expressions[suite.name](item):
                 return suite
@@ -101,9 +101,9 @@ class Filter:
     def _leave_to_others(
         self, config: pytest.Config, items: list[pytest.Item], owners: dict[str, str]
     ) -> None:
-        """Run nothing where `--lf` or `--sw` goes on with a test of another suite.
+        """Run nothing if `--lf` or `--sw` resumes at a test of another suite.
 
-        Left to themselves they would not find that test here, and run everything.
+        Left alone, they would not find that test here, and would run everything.
         """
         ids = {item.nodeid for item in items}
         cached = config.pluginmanager.getplugin("lfplugin")
@@ -119,7 +119,7 @@ class Filter:
             if any(names.index(self._mine.name) < names.index(name) for name in there):
                 config.hook.pytest_deselected(items=list(items))
                 items.clear()
-                # it would note that there are no tests any more, and begin anew in the next suite
+                # else it forgets the test, as it finds none here, and the next suite starts over
                 config.pluginmanager.unregister(stepwise)
 
     def _elsewhere(self, nodeids: Iterable[str], owners: dict[str, str]) -> set[str]:

@@ -69,12 +69,12 @@ class Foreground:
         self._failed = 0
         self._begun_with: list[str] = []
         self._heard: list[int] = []  # signals
-        # measured in the children; here it would begin by erasing what is there
+        # the children measure; pytest-cov in this process would erase their data first
         state.config.known_args_namespace.cov_source = []
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> int:
-        """Run them, and return the exit status of them all."""
+        """Run all suites, and return their combined exit status."""
         _need_junitparser(config)
         if self._state.hooks.places("pytest_dbmigrate_server") and not self._state.is_inert:
             self._state.settle_server()
@@ -99,7 +99,7 @@ class Foreground:
             self._measured.add_up()
         for number in self._heard:
             if number != signal.SIGINT:
-                os.kill(os.getpid(), number)  # to end as everybody who is told so
+                os.kill(os.getpid(), number)  # die of the signal, as is expected
         return combined([*statuses, *(pytest.ExitCode.INTERRUPTED for _ in self._heard)])
 
     def _run_all(self, config: pytest.Config, folder: Path, terminal: Any) -> list[int]:
@@ -147,7 +147,7 @@ class Foreground:
 
 
 class Child:
-    """What the run of one suite in the foreground does differently from a run of the user's."""
+    """The hooks of the run of one suite in the foreground, where it differs from a plain run."""
 
     def __init__(self, state: State, order: dict[str, Any]) -> None:
         self._state = state
@@ -162,7 +162,7 @@ class Child:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
-        """Write reports beside those of the others, not over them; count failures with theirs."""
+        """Write reports beside those of other suites, not over them; share their `--maxfail`."""
         if getattr(config.option, "xmlpath", None):
             config.option.xmlpath = str(self._folder / f"{self._state.role.suite}.xml")
         page = getattr(config.option, "htmlpath", None)
@@ -174,7 +174,7 @@ class Child:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
-        """Note what had failed before: a suite that mends it makes pytest forget it."""
+        """Note what failed in the previous run, before the first suite changes pytest's cache."""
         cached = session.config.pluginmanager.getplugin("lfplugin")
         if not self._order["begun_with"] and cached is not None:
             self._order["begun_with"] = [str(it) for it in cached.lastfailed]
@@ -216,14 +216,14 @@ def _death(status: int, report: dict[str, Any]) -> str:
 
 
 def _is_enough(config: pytest.Config, statuses: list[int], failed: int) -> bool:
-    """Whether one process would have stopped by now."""
+    """Whether a single process would have stopped by now."""
     maxfail = getattr(config.option, "maxfail", 0) or 0
     last = statuses[-1] if statuses else 0
     return last in _SERIOUS or last > pytest.ExitCode.NO_TESTS_COLLECTED or 0 < maxfail <= failed
 
 
 def _report_of(folder: Path, name: str) -> dict[str, Any]:
-    """Return what a suite's own run has written of itself, nothing if it did not come to that."""
+    """Return the report that a suite's run wrote at its end, empty if it wrote none."""
     try:
         report: dict[str, Any] = json.loads((folder / f"{name}.json").read_text())
     except FileNotFoundError:  # it died, or it has not run
@@ -249,7 +249,7 @@ def _need_junitparser(config: pytest.Config) -> None:
 
 
 def _merge_junit(config: pytest.Config, folder: Path) -> None:
-    """Write JUnit's file: the suites of tests of all the files the children have written."""
+    """Write JUnit's file, with the test suites of all the files that the children wrote."""
     path = getattr(config.option, "xmlpath", None)
     if not path:
         return
@@ -258,7 +258,7 @@ def _merge_junit(config: pytest.Config, folder: Path) -> None:
     merged = JUnitXml("pytest tests")
     for file in sorted(folder.glob("*.xml"), key=lambda it: it.stat().st_mtime):
         for suite in JUnitXml.fromfile(str(file)):
-            # with its own time, which adding would lose
+            # `append` keeps the suite's own time
             merged.append(suite)  # type: ignore[no-untyped-call]
     target = Path(os.path.expandvars(path)).expanduser()
     target.parent.mkdir(parents=True, exist_ok=True)

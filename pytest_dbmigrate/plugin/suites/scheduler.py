@@ -1,4 +1,4 @@
-"""xdist's scheduler for a run of suites: each suite has one of xdist's own, in its turn."""
+"""Scheduler for a run of suites: gives each suite one of xdist's own schedulers, in its turn."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pytest_dbmigrate.suites.turns import Turns
 
 
 class Listener(Protocol):
-    """What the scheduler asks and tells the run's controller."""
+    """The controller of the run, as the scheduler sees it."""
 
     def suite_of(self, node: Any) -> str:
         """Return the name of a worker's suite."""
@@ -21,7 +21,7 @@ class Listener(Protocol):
         """Note that a suite's turn has come."""
 
     def needs_workers(self, suite: str, number: int) -> None:
-        """Start so many workers more for a suite."""
+        """Start this many more workers for a suite."""
 
 
 class Group:
@@ -48,7 +48,7 @@ class Group:
 
     @property
     def is_over(self) -> bool:
-        """Whether all its tests are done, or as good as: the last one may still run."""
+        """Whether no test is left to give out; the last ones may still be running."""
         return self.is_given_up or (
             self.scheduler is not None and (not self.tests or self.scheduler.tests_finished)
         )
@@ -59,7 +59,10 @@ class Group:
         return self.is_over and (not self.tests or not self.scheduler.has_pending)
 
     def begin(self, make: Callable[[int], Any], chunk: int | None) -> None:
-        """Let a new scheduler feed the workers."""
+        """Create the suite's scheduler, which gives tests to the workers from now on.
+
+        It is told what xdist has told us while the suite waited: its workers and their tests.
+        """
         waiting, self._waiting = self._waiting, {}
         self.scheduler = make(sum(ids is not None for ids in waiting.values()))
         if chunk is not None and getattr(self.scheduler, "maxschedchunk", 0) is None:
@@ -86,7 +89,7 @@ class Group:
             self.scheduler.add_node_collection(node, ids)
 
     def feed(self) -> None:
-        """Give work to workers that have come since."""
+        """Give work to workers that have started meanwhile."""
         if self.scheduler is not None and self.tests:
             self.scheduler.schedule()
 
@@ -98,14 +101,14 @@ class Group:
         return self.scheduler.remove_node(node)
 
     def dismiss(self) -> None:
-        """Let its workers end once they have done what they were given."""
+        """Let its workers end once they have run the tests that they have."""
         for node in self.nodes:
             if not node.shutting_down:
                 node.shutdown()
 
 
 class SuiteScheduling:
-    """What xdist asks of a scheduler, answered for all suites."""
+    """The scheduler that xdist sees; it passes everything on to the schedulers of the suites."""
 
     def __init__(
         self, config: pytest.Config, engine: Engine, turns: Turns, log: Any, listener: Listener
@@ -118,7 +121,7 @@ class SuiteScheduling:
         self._dist: str = config.option.dist
         self._listener = listener
         self.groups = {name: Group(name, turns.at_start(name)) for name in turns.names}
-        self._begun: list[Group] = []
+        self._groups_begun: list[Group] = []
 
     @property
     def nodes(self) -> list[Any]:
@@ -132,20 +135,22 @@ class SuiteScheduling:
 
     @property
     def tests_finished(self) -> bool:
-        """Whether all is done. xdist asks after each message of a worker."""
-        return len(self._begun) == len(self.groups) and all(group.is_over for group in self._begun)
+        """Whether all tests are done. xdist reads this after each message of a worker."""
+        return len(self._groups_begun) == len(self.groups) and all(
+            group.is_over for group in self._groups_begun
+        )
 
     @property
     def has_pending(self) -> bool:
         """Whether tests have begun to run."""
-        return bool(self._begun)
+        return bool(self._groups_begun)
 
     def add_node(self, node: Any) -> None:
-        """Take a worker that has just started."""
+        """Add a worker that has just started."""
         self._group(node).add(node)
 
     def add_node_collection(self, node: Any, collection: Sequence[str]) -> None:
-        """Take what a worker has collected; the total is of all suites."""
+        """Note what a worker has collected, and update the total of all suites."""
         self._group(node).collected(node, collection)
         self._session.testscollected = sum(len(group.tests or ()) for group in self.groups.values())
 
@@ -155,7 +160,7 @@ class SuiteScheduling:
 
     def mark_test_pending(self, item: str) -> None:
         """Let a test run once more, as pytest-rerunfailures wants after a crash."""
-        for group in self._begun:
+        for group in self._groups_begun:
             if item in (group.tests or ()):
                 group.scheduler.mark_test_pending(item)
 
@@ -168,12 +173,18 @@ class SuiteScheduling:
         return self._group(node).remove(node)
 
     def schedule(self) -> None:
-        """All tests are known: stop if some could not be collected, as pytest does."""
+        """Stop if some tests could not be collected, as pytest does; called when all are known."""
         given_up = sum(group.is_given_up for group in self.groups.values())
-        failed = self._session.testsfailed - given_up  # their death does not end the others
-        if not self._begun and failed and not self.config.option.continue_on_collection_errors:
+        failed = (
+            self._session.testsfailed - given_up
+        )  # a suite that was given up does not end the others
+        if (
+            not self._groups_begun
+            and failed
+            and not self.config.option.continue_on_collection_errors
+        ):
             self._engine.stop(f"{failed} error{'s' if failed > 1 else ''} during collection")
-        for group in self._begun:
+        for group in self._groups_begun:
             group.feed()
 
     def begin_next(self) -> None:
@@ -184,7 +195,7 @@ class SuiteScheduling:
         """
         if not self.collection_is_completed or self._engine.is_stopping:
             return
-        for group in list(self.groups.values())[len(self._begun) :]:
+        for group in list(self.groups.values())[len(self._groups_begun) :]:
             if not self._turns.may_begin(group.name, self._running()):
                 return
             self._begin(group)
@@ -193,20 +204,20 @@ class SuiteScheduling:
         return self.groups[self._listener.suite_of(node)]
 
     def _running(self) -> list[str]:
-        """Return the suites that are not over; workers that have no more to do are dismissed."""
-        for group in self._begun:
+        """Return the suites that are not over, after dismissing the workers of those that are."""
+        for group in self._groups_begun:
             if group.is_over:
                 group.dismiss()
-        return [group.name for group in self._begun if not group.is_over or group.nodes]
+        return [group.name for group in self._groups_begun if not group.is_over or group.nodes]
 
     def _begin(self, group: Group) -> None:
-        self._begun.append(group)
+        self._groups_begun.append(group)
         if group.is_given_up:
             return
         tests = len(group.tests or ())
         self._listener.begins(group.name, tests)
         more = self._turns.missing(group.name, len(group.nodes), tests)
-        # the workers that are only being started shall find some work left
+        # leaves tests for the workers that are still starting
         chunk = self._turns.chunk(group.name, tests) if more else None
         workers = len(group.nodes) + more
         group.begin(lambda present: self._scheduler(workers, present), chunk)
@@ -216,6 +227,7 @@ class SuiteScheduling:
             self._listener.needs_workers(group.name, more)
 
     def _scheduler(self, workers: int, present: int) -> Any:
-        made = self._engine.scheduler(self._dist, self._log, workers)
-        made.numnodes = present
-        return made
+        """Return a scheduler for the suite's workers, that begins with those `present`."""
+        scheduler = self._engine.scheduler(self._dist, self._log, workers)
+        scheduler.numnodes = present  # it waits for the tests of so many before it begins
+        return scheduler

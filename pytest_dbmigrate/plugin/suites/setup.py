@@ -18,10 +18,10 @@ _DOCTESTS = "test*.txt"  # pytest's own default
 
 
 def begin(state: State) -> None:
-    """Register what the selected suites need in this process, before any conftest is imported.
+    """Register the hooks for the selected suites, before any conftest file is imported.
 
-    More than one suite makes it a controller of workers, or of runs in the foreground; with
-    just one, the run is a plain one that may have to leave other suites' tests alone.
+    With more than one suite, this process controls workers, or runs in the foreground; with just
+    one, it is a plain run that ignores the tests of other suites.
     Raises `pytest.UsageError`.
     """
     if state.role.coverage:
@@ -107,7 +107,10 @@ def _files(config: pytest.Config) -> plan.Files:
 
 
 def _look_at(config: pytest.Config, conftests: list[str]) -> None:
-    """Let pytest import these conftest files, and those above them, instead of its own choice."""
+    """Make pytest import these conftest files, and those above them, instead of its own choice.
+
+    It looks for conftest files beside the arguments; `os.devnull` has none beside it.
+    """
     config.known_args_namespace.file_or_dir = conftests or [os.devnull]
 
 

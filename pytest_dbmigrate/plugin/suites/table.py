@@ -20,7 +20,7 @@ _COLOURS = {"passed": "green", "failed": "red", "error": "red"}
 
 @dataclass
 class Times:
-    """When each suite began, and when its last report arrived."""
+    """The time at which each suite began, and that of its last report."""
 
     began: dict[str, float] = field(default_factory=dict)
     last: dict[str, float] = field(default_factory=dict)
@@ -80,7 +80,7 @@ def _suite(report: Any, plan: Plan, suite_of: Callable[[Any], str]) -> str:
 
 
 def announce(terminal: pytest.TerminalReporter, text: str) -> None:
-    """Write that a suite begins, between the files of the one before and its own."""
+    """Announce a suite, on a line between the files of the previous one and its own."""
     if terminal.currentfspath is not None:
         fill = getattr(terminal, "_write_progress_information_filling_space", None)
         if terminal.showfspath and fill is not None:
@@ -96,7 +96,7 @@ def announce(terminal: pytest.TerminalReporter, text: str) -> None:
 def write(terminal: Any, lines: list[Row]) -> None:
     """Write the table to pytest's reporter or a terminal writer, if any test has run.
 
-    Columns that would be empty are left out, but for the usual ones.
+    Except for the usual ones, empty columns are left out.
     """
     if not any(line.counts for line in lines):
         return

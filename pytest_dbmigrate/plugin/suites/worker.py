@@ -15,8 +15,8 @@ import pytest
 from pytest_dbmigrate.plugin.state import State
 
 OUTPUT = "dbmigrate_output"  # in xdist's workerinput: where standard output goes with -s
-FAILURES = "dbmigrate_failures"  # there too: how many tests have failed before this suite began
-REPORT = "dbmigrate_report"  # in what xdist sends of a report: all of it
+FAILURES = "dbmigrate_failures"  # there too: the channel for the number of earlier failures
+REPORT = "dbmigrate_report"  # the only key of what xdist sends: a whole report
 ENDING = "dbmigrate_ending"  # in xdist's workeroutput: how this worker ended, as a `dict`
 DATABASES = "dbmigrate_databases"  # in a report: how many were taken since the one before
 _PLAIN_IN_REPORTS = {"nodeid", "location", "keywords", "outcome", "longrepr", "when", "sections"}
@@ -31,16 +31,16 @@ class Worker:
         self._suite = suite
         self._ending: dict[str, Any] = {"deselected": 0}
         self._session: pytest.Session | None = None
-        self._told_databases = 0
+        self._reported_databases = 0
 
     @staticmethod
     def keep_coverage(config: pytest.Config) -> None:
-        """Let pytest-cov add to what finished workers have measured, not erase it."""
+        """Make pytest-cov add to the data of finished workers, not erase it."""
         config.known_args_namespace.cov_append = True
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
-        """Send the tests' output home with -s, and explain a `breakpoint()`."""
+        """Send the tests' output to the controller with -s, and explain a `breakpoint()`."""
         channel = config.workerinput.get(OUTPUT)  # type: ignore[attr-defined]  # xdist's
         if channel is not None:
             _forward_output(channel)
@@ -49,7 +49,7 @@ class Worker:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
-        """Prepare what depends on the session before other plugins do."""
+        """Prepare the session, before other plugins do."""
         self._session = session
         _count_earlier_failures(session)
         _save_coverage(session.config)
@@ -59,7 +59,7 @@ class Worker:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection(self) -> Generator[None, object, object]:
-        """Remember a usage error: xdist would take this worker for one without tests."""
+        """Remember a usage error, which xdist would take for a worker without tests."""
         try:
             return (yield)
         except pytest.UsageError as error:
@@ -68,7 +68,7 @@ class Worker:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_report_to_serializable(self) -> Generator[None, Any, Any]:
-        """Send a report as one piece; of what no message can carry, as a Decimal, its text.
+        """Send a report as one piece; values that no message can carry, such as a Decimal, as text.
 
         execnet would write it value by value, which takes as long as a small test.
         """
@@ -82,23 +82,23 @@ class Worker:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Let each report tell how many databases were taken since the one before.
+        """Add to each report the number of databases taken since the previous one.
 
-        At the end of the run alone it would be lost for a worker that dies, or is stopped by `-x`.
+        A total at the end would be lost if the worker dies, or is stopped by `-x`.
         """
         report = yield
         taken = self._state.session().taken if self._state.has_session else 0
-        if taken > self._told_databases:
-            setattr(report, DATABASES, taken - self._told_databases)
-            self._told_databases = taken
+        if taken > self._reported_databases:
+            setattr(report, DATABASES, taken - self._reported_databases)
+            self._reported_databases = taken
         return report
 
     def pytest_deselected(self, items: list[pytest.Item]) -> None:
-        """Count them: xdist does not tell its controller."""
+        """Count deselected tests, which xdist does not report to the controller."""
         self._ending["deselected"] += len(items)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Tell `pytest.exit()` and Ctrl-C from a crash."""
+        """Record `pytest.exit()` or Ctrl-C, so that it is not taken for a crash."""
         is_exit = isinstance(excinfo.value, pytest.exit.Exception)
         said = str(excinfo.value) if is_exit else f"KeyboardInterrupt in suite {self._suite}"
         self._ending["exit"] = [is_exit, said, getattr(excinfo.value, "returncode", None)]
@@ -107,7 +107,7 @@ class Worker:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Hand over how it ended."""
+        """Send the controller how this worker ended."""
         session.config.workeroutput[ENDING] = self._ending  # type: ignore[attr-defined]  # xdist's
 
     def _explain_breakpoint(self, *_arguments: Any, **_named: Any) -> None:
@@ -119,7 +119,7 @@ class Worker:
 
 
 def _plain(value: Any) -> Any:
-    """Return the value, all in it that is of no plain type as text."""
+    """Return the value with everything in it that is not of a plain type as text."""
     kind = type(value)
     if value is None or kind in _PLAIN:
         return value
@@ -131,7 +131,7 @@ def _plain(value: Any) -> Any:
 
 
 def _count_earlier_failures(session: pytest.Session) -> None:
-    """Let `-x` and `--maxfail` count from where the suites before this one have come to."""
+    """Make `-x` and `--maxfail` count the failures of earlier suites, too."""
 
     def add(number: int) -> None:
         session.testsfailed += number
@@ -144,7 +144,7 @@ def _count_earlier_failures(session: pytest.Session) -> None:
 def _save_coverage(config: pytest.Config) -> None:
     """Save what pytest-cov has measured while conftest files were imported.
 
-    It starts anew in a worker when the session starts, and forgets that.
+    In a worker it starts over when the session starts, and would lose that.
     """
     coverage = config.pluginmanager.getplugin("_cov")
     measuring = getattr(getattr(coverage, "cov_controller", None), "cov", None)
@@ -155,6 +155,7 @@ def _save_coverage(config: pytest.Config) -> None:
 
 def _forward_output(channel: Any) -> None:
     """Send what is written to standard output from now on; xdist's workers have none."""
+    # Descriptor 1 becomes the end of a pipe, so output of subprocesses is sent, too.
     reading, writing = os.pipe()
     os.dup2(writing, 1)
     os.close(writing)

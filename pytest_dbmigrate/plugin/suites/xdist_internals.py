@@ -1,6 +1,6 @@
-"""Internals of pytest-xdist: everything that is used of it beyond its hooks, and only here.
+"""Internals of pytest-xdist: all that we use beyond its hooks, in this one module.
 
-`trouble` checks that they are as this version knows them; if not, suites run in the foreground.
+`trouble` checks that they are as we know them; if not, suites run in the foreground.
 
 What is relied on, with the place in xdist 3.6 to 3.8:
 
@@ -85,14 +85,14 @@ def _is_as_known() -> bool:
 
 
 def distribute(config: pytest.Config) -> None:
-    """Let other plugins see a distributed run; pytest-cov decides by it before anything runs."""
+    """Make the run look distributed to other plugins: pytest-cov decides by it early."""
     config.known_args_namespace.dist = "load"
 
 
 def at_once(config: pytest.Config) -> int | None:
-    """Return the number that `-n` has come to, None if it was not given.
+    """Return the number of workers that `-n` asks for, None if it was not given.
 
-    Raises `pytest.UsageError` for ways to distribute that suites cannot have.
+    Raises `pytest.UsageError` for ways of distribution that suites cannot use.
     """
     option = config.option
     if option.dist == "each":
@@ -111,7 +111,7 @@ def at_once(config: pytest.Config) -> int | None:
 
 
 class Engine:
-    """xdist's session, as far as a run of suites has to change it."""
+    """The session of xdist, with what a run of suites changes in it."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -121,9 +121,9 @@ class Engine:
     def take_over(
         self, replace: Callable[[Any], None], status: Callable[[], str], *, one_by_one: bool
     ) -> None:
-        """Have `replace` called for a dead worker, and `status` for the line while they start.
+        """Call `replace` for each dead worker, and `status` for the line while workers start.
 
-        If tests run one by one, the terminal shows them file by file as without workers.
+        If tests run one by one, the terminal shows them file by file, as without workers.
         """
         self._session._max_worker_restart = None  # no limit: ours is counted for each suite
         self._session._clone_node = replace
@@ -139,7 +139,7 @@ class Engine:
             terminal.showfspath = self._config.get_verbosity() == 0
 
     def start_together(self, specs: list[Any]) -> None:
-        """Start the first workers' interpreters all at once: xdist waits for each in turn."""
+        """Start the interpreters of the first workers in parallel; xdist would start one by one."""
         group = self._session.nodemanager.group
         make, made, failed = group.makegateway, {}, {}
 
@@ -159,10 +159,10 @@ class Engine:
             thread.start()
         for thread in threads:
             thread.join()
-        group.makegateway = take  # `setup_nodes` asks for each spec next, and finds it made
+        group.makegateway = take  # `setup_nodes` calls it for each spec next
 
     def specs(self) -> list[Any]:
-        """Return what the first workers were made from."""
+        """Return the specs of the first workers."""
         return list(self._session.nodemanager.specs)
 
     def start(self, like: Any, name: str) -> None:
@@ -173,17 +173,17 @@ class Engine:
         self._session._active_nodes.add(node)
 
     def after_each_event(self, call: Callable[[], None]) -> None:
-        """Have `call` called whenever xdist has dealt with a message of a worker.
+        """Call `call` whenever xdist has handled a message of a worker.
 
         `DSession.pytest_runtestloop` calls `self.loop_once()` until all is done, and each call
-        deals with one message, so an attribute of the instance that wraps the method is enough.
+        handles one message, so an attribute of the instance that wraps the method is enough.
         """
         loop_once = self._session.loop_once
 
         def loop_once_and_call() -> None:
             loop_once()
             call()
-            if self._session.sched.tests_finished:  # asked by xdist before `call`
+            if self._session.sched.tests_finished:  # xdist looked before `call`
                 self._session.triggershutdown()
 
         self._session.loop_once = loop_once_and_call
@@ -195,18 +195,18 @@ class Engine:
 
     @property
     def must_not_replace(self) -> bool:
-        """Whether a dead worker's tests are not wanted any more."""
+        """Whether the run is being stopped, so that a dead worker needs no replacement."""
         return bool(self._session.shouldstop)
 
     def stop(self, why: str) -> None:
-        """Stop the run, for the first reason that is given."""
+        """Stop the run; of several reasons, the first one counts."""
         self._session.shouldstop = self._session.shouldstop or why
 
     def scheduler(self, dist: str, log: Any, workers: int) -> Any:
-        """Return a new scheduler of xdist's own for so many workers."""
+        """Return a new scheduler of xdist's own for this number of workers."""
         from xdist import scheduler
 
-        # with one worker all come to the same, and some of them wait for ever after a crash
+        # with one worker all give the same order, but some wait for ever after a crash
         made = getattr(scheduler, _SCHEDULERS[dist if workers > 1 else "load"])(self._config, log)
         made.numnodes = workers
         return made
@@ -214,7 +214,7 @@ class Engine:
 
 @contextlib.contextmanager
 def interruption() -> Iterator[None]:
-    """Turn xdist's way to stop a run into an ordinary `StopRun` with its reason."""
+    """Turn xdist's exception for a stopped run, a `KeyboardInterrupt`, into a `StopRun`."""
     from xdist.dsession import Interrupted
 
     try:
@@ -228,9 +228,9 @@ class StopRun(Exception):  # noqa: N818  # no error
 
 
 def import_no_warnings() -> Callable[[], None]:
-    """Keep xdist from importing the modules of warnings' classes here; return how to undo it.
+    """Keep xdist from importing the modules of warnings' classes; return a function to undo it.
 
-    They may be the application's, or a test module's, which this process must not import.
+    They may be modules of the application or of tests, which this process must not import.
     """
     from xdist import workermanage
 
