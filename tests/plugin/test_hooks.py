@@ -345,7 +345,7 @@ def test_kept_data_is_put_in_again_only_if_its_file_has_changed(resumer: Resumer
     third = resumer.run()
     assert (how(third), names(third), called(project)) == ("unchanged: 1 revision", "b", 2)
 
-    project.write("conftest.py", "# a comment changes nothing" + PUTS_DATA.format(name="b"))
+    project.write("conftest.py", PUTS_DATA.format(name="b") + "    # a comment changes nothing\n")
     fourth = resumer.run()
     assert (names(fourth), called(project)) == ("b", 2)
 
