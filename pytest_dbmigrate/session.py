@@ -46,7 +46,7 @@ _CHILD = "child"
 
 @dataclass
 class _DatabaseAccess:
-    """What a process holds open to give its tests databases."""
+    """The connections and the lease that a process needs to give its tests databases."""
 
     control: Control
     lease: Lease
@@ -129,7 +129,7 @@ class Session:
         return self._shared
 
     def factory(self, *, name_leaks: bool) -> MigratedDatabaseFactory:
-        """Return what makes databases beside the tests' own; the caller releases them.
+        """Return the factory of additional databases; the caller releases them.
 
         Connections that are left open are noted if `name_leaks`. Raises `DbmigrateError`.
         """
@@ -165,7 +165,7 @@ class Session:
 
     @property
     def is_leased(self) -> bool:
-        """Whether a test of this process has a database at the moment."""
+        """Whether a test of this process has a database now."""
         return self._access is not None and self._access.lease.is_taken
 
     def keep(self, test: str) -> str:
@@ -221,7 +221,7 @@ class Session:
                 access.lease.release(access.pools)
 
     def _leave(self, control: Control) -> None:
-        """Drop what this run has on the kept server, so that its guardian has nothing to do."""
+        """Drop the run's databases on the kept server, so that the guardian need not."""
         from pytest_dbmigrate.databases import guests
 
         with contextlib.suppress(DatabaseError):
@@ -229,7 +229,7 @@ class Session:
                 self.run.clear_work()
 
     def _is_forked(self) -> bool:
-        """Whether a test has forked this process: a fork must not end what it has inherited."""
+        """Whether this is a forked child of the process, which must not end what it inherited."""
         return os.getpid() != self._process
 
     @contextlib.contextmanager
@@ -261,7 +261,7 @@ class Session:
                 return self._open_on(self._renew_server(error), found, children)
 
     def _is_sure_to_migrate(self) -> bool:
-        """Whether the migrations will run for sure: there is no kept template to look at first."""
+        """Whether the migrations will run for sure, as there is no kept template."""
         return not (self.settings.resume and Kept.of(self.settings.root).read())
 
     def _renew_server(self, error: BrokenServerError) -> Server:

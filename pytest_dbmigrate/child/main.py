@@ -84,7 +84,7 @@ def _move_stdin() -> int:
 
 
 def _keep_from_children(results: int) -> None:
-    """Let no process that a script starts keep the pipe open: its end tells of our death."""
+    """Keep subprocesses of scripts from inheriting the pipe: its end shows that we are dead."""
     os.set_inheritable(results, False)
     os.register_at_fork(after_in_child=lambda: os.close(results))
 
@@ -94,7 +94,7 @@ def _listen(pipe: int, later: SimpleQueue[Request]) -> None:
 
     The kernel closes it too, when the parent is killed.
     """
-    # not sys.stdin: the interpreter could not end while a thread waits in there
+    # not sys.stdin: a thread that waits in its lock would block the end of the interpreter
     said = b""
     while more := os.read(pipe, 65536):
         *lines, said = (said + more).split(b"\n")

@@ -22,7 +22,7 @@ class Plan:
 
     def __init__(self, target: tuple[str, ...], *, is_resumed: bool = False) -> None:
         self.target = target
-        self.is_reading = False  # the scripts: what goes wrong meanwhile is their fault
+        self.is_reading = False  # the scripts, so that an error is theirs
         self._is_resumed = is_resumed
 
     @property

@@ -41,7 +41,7 @@ class RunningRevision:
 
     @property
     def seconds(self) -> float:
-        """How long it has been running."""
+        """The seconds that it has been running."""
         return time.monotonic() - self.began
 
 
@@ -64,7 +64,7 @@ class Progress:
         self._unwritten: list[Event] = []
 
     def keep(self, configuration: EnvConfiguration) -> None:
-        """Write how env.py has configured Alembic."""
+        """Record how env.py has configured Alembic."""
         self._events.configured(configuration)
 
     def plan(self, number: int) -> None:
@@ -114,7 +114,7 @@ class Progress:
     def fail(self, error: str) -> None:
         """Write that the running revision has failed."""
         if self.current is not None:
-            # what Postgres cannot store as text
+            # Postgres cannot store it as text
             text = error.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
             self._write(self._event("failed", self.current.seconds, text))
 

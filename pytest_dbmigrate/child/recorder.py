@@ -33,11 +33,11 @@ class FileRecorder:
         self._files = Files()
         self._opened: dict[str, int] = {}  # when it was opened last, as a number
         self._number = 0
-        self._written = {os.path.realpath(path) for path in besides}  # results, and no sources
+        self._written = {os.path.realpath(path) for path in besides}  # output, not sources
         sys.addaudithook(self._hear)
 
     def mark(self) -> int:
-        """Return this moment, for `of`."""
+        """Return a mark of this moment, for `of`."""
         return self._number
 
     def of(self, script: str, since: int | None = None) -> dict[str, Digest]:

@@ -107,7 +107,7 @@ class EventLog:
         )
 
     def configured(self, configuration: EnvConfiguration) -> None:
-        """Write down how env.py has configured Alembic for this build, and its tables."""
+        """Record how env.py has configured Alembic for this build, and its tables."""
         facts = {name: it for name, it in vars(configuration).items() if name != "tables"}
         self._connection.execute(
             "insert into configured values (%s, %s, %s, %s) "
@@ -116,7 +116,7 @@ class EventLog:
         )
 
     def tables(self, tables: TablesMade) -> None:
-        """Write down which tables this environment has made."""
+        """Record which tables this environment has made."""
         self._connection.execute(
             "update configured set tables = %s where build = %s and environment = %s",
             (Json(vars(tables)), *self._what),
@@ -174,7 +174,7 @@ def inherit(connection: Connection, build: str, base: str, environment: str) -> 
 
 
 def is_owned(connection: Connection, build: str) -> bool:
-    """Whether the migration child that works on a build lives."""
+    """Whether a migration child is working on a build."""
     row = connection.execute(
         "select exists (select from pg_locks where locktype = 'advisory' and objsubid = 2 "
         "and database = (select oid from pg_database where datname = current_database()) "

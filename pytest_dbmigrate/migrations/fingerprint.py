@@ -36,7 +36,7 @@ class Files:
         return [self._of_bytes(path), self._of_tree(path) if with_tree else ""]
 
     def is_same(self, path: str, before: Digest) -> bool:
-        """Whether a file still means what it did."""
+        """Whether a file still has the same meaning."""
         if self._of_bytes(path) == before[0]:
             return True
         return bool(before[1]) and self._of_tree(path) == before[1]
@@ -83,7 +83,7 @@ def changed(manifest: Manifest, files: Files) -> str:
 
 
 def edited(sources: Mapping[str, Digest], files: Files) -> str:
-    """Return the first of a revision's sources that means something else by now, or ""."""
+    """Return the first of a revision's sources whose meaning has changed, or ""."""
     return next((path for path, it in sources.items() if not files.is_same(path, it)), "")
 
 

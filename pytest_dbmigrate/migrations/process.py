@@ -138,7 +138,7 @@ class ChildProcess:
 
     def close(self) -> None:
         """End the child and what it has started, whatever they are doing."""
-        if self._process.returncode is None:  # else its number may be another's by now
+        if self._process.returncode is None:  # else its process id may be in use again
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         assert self._process.stdin is not None
@@ -148,13 +148,13 @@ class ChildProcess:
         self._output.close()
 
     def _status(self) -> int:
-        """Return the status the child ends with, but keep its number until `close` has used it."""
+        """Return the exit status, but leave the child unreaped until `close` has used its id."""
         ended = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
         assert ended is not None
         return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
 
     def _wait_for_end(self) -> None:
-        """Let the child end by itself, but keep its number until `close` has used it."""
+        """Let the child end by itself, but leave it unreaped until `close` has used its id."""
         deadline = clock.now() + _LAST_SECONDS
         how = os.WEXITED | os.WNOWAIT | os.WNOHANG
         while os.waitid(os.P_PID, self._process.pid, how) is None and clock.now() < deadline:
@@ -165,7 +165,7 @@ class ChildProcess:
 
     def _write(self, text: str) -> None:
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # its death is noticed where it is read
+        with contextlib.suppress(BrokenPipeError):  # its death is noticed when the answer is read
             self._process.stdin.write(text)
             self._process.stdin.flush()
 
@@ -177,7 +177,7 @@ class ChildProcess:
 
 
 def _ignore(_message: ProgressMessage) -> None:
-    """Tell nothing: no revision is applied."""
+    """Report nothing: no revision is applied."""
 
 
 def _last_lines(text: str) -> str:

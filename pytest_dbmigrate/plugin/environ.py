@@ -46,7 +46,7 @@ class Environ:
     def carry(
         self, settings: Settings, dsn: Dsn, place: tuple[Path, str] | None, *, alone: bool
     ) -> None:
-        """Let the configured variables and files carry an address. Raises `SettingError`.
+        """Write an address to the configured variables and files. Raises `SettingError`.
 
         `place` is the run's folder and this process's name in it, None where no test is run;
         `alone` tells whether this is the run's one process.
@@ -63,12 +63,12 @@ class Environ:
             os.environ[name] = value
 
     def overridden(self) -> str:
-        """Return the name of a configured variable that somebody has set to something else."""
+        """Return the name of a configured variable that other code has set to something else."""
         names = (name for name, value in self._ours.items() if os.environ.get(name) != value)
         return next(names, "")
 
     def take_out(self, names: Iterable[str]) -> None:
-        """Take variables out of the environment."""
+        """Remove variables from the environment; `restore` puts them back."""
         for name in names:
             if name in os.environ:
                 self._before[name] = os.environ.pop(name)

@@ -74,7 +74,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Say which settings are not defaults, and where they came from."""
+    """Return a line with the settings that are not defaults, and their sources."""
     from pytest_dbmigrate.version import __version__
 
     state = config.stash[STATE]
@@ -103,7 +103,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
         return
     from pytest_dbmigrate.errors import DbmigrateError
 
-    with contextlib.suppress(DbmigrateError):  # each test that needs it will say so
+    with contextlib.suppress(DbmigrateError):  # each test that needs it reports it
         if needed & WITH_DATABASE:
             state.session().prepare()
         else:
@@ -131,7 +131,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
     if WITH_DATABASE.intersection(getattr(item, "fixturenames", ())) and not state.is_inert:
         from pytest_dbmigrate.errors import DbmigrateError
 
-        with contextlib.suppress(DbmigrateError):  # the fixture says so
+        with contextlib.suppress(DbmigrateError):  # the fixture reports it
             state.session().prepare()
     try:
         return (yield)
@@ -142,7 +142,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
-    """Act on what is kept instead of running tests, if that is asked for."""
+    """Run `--db-status` or `--db-stop` instead of tests."""
     for action in ("stop", "status"):
         if getattr(config.option, f"dbmigrate_{action}", False):
             from pytest_dbmigrate.plugin import actions

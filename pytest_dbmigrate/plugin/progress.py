@@ -36,7 +36,7 @@ class ProgressTeller:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Tell what has been noted meanwhile; a look for each report would cost too much."""
+        """Print new notes, at most ten times a second: reading at each report costs too much."""
         self._end_teller()
         now = time.monotonic()
         if now - self._looked_at < _TELL_EVERY:
@@ -50,7 +50,7 @@ class ProgressTeller:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
-        """End the thread where there was no report at all."""
+        """End the thread if there was no report at all."""
         self._end_teller()
 
     def _tell(self) -> None:

@@ -20,7 +20,7 @@ _SECTION = "kept database"
 
 
 class Reports:
-    """The hooks that see each report before anybody else."""
+    """The hooks that change each report before other plugins see it."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -55,7 +55,7 @@ class Reports:
         if settings.keep == "never":
             return False
         if report.when == "teardown" and not settings.shared:
-            return False  # it is gone by now
+            return False  # already dropped
         if settings.keep == "always":
             return report.when == "call" or report.failed
         return report.failed

@@ -51,7 +51,7 @@ def new() -> Path:
 
 
 def sweep() -> None:
-    """Remove what runs have left whose owner and guardian are both dead."""
+    """Remove what runs have left behind if both owner and guardian are dead."""
     for folder in _every():
         with contextlib.suppress(OSError):
             if _is_abandoned(folder):
@@ -59,7 +59,7 @@ def sweep() -> None:
 
 
 def kept() -> Iterator[tuple[Path, str]]:
-    """Yield the folder and the project of each run that is over and has kept its server."""
+    """Yield folder and project of each ended run that has kept its server."""
     for folder in _every():
         if (folder / guardian.KEEP).exists() and not is_alive(folder):
             yield folder, (folder / PROJECT).read_text()
@@ -76,7 +76,7 @@ def end_kept(project: str | None) -> list[str]:
 
 
 def is_alive(folder: Path) -> bool:
-    """Whether the owner of a run lives, or is just beginning it."""
+    """Whether the owner of a run is alive, or just beginning it."""
     owner = folder / guardian.OWNER
     # The record lock of this very process must not be looked at: that would give it up.
     if not owner.exists() or owner.read_text() == str(os.getpid()):

@@ -2,8 +2,8 @@
 
 It is started before anything that has to be removed exists. It starts the embedded server when
 asked to (so it is the server's parent, and no process id has to be trusted), waits until the run's
-owner is gone - finished, interrupted or killed - and then stops and removes what the run owned. The
-normal end of a run takes the same way as the worst one, so the way is known to work.
+owner is gone - finished, interrupted or killed - and then stops and removes what the run owned. A
+normal end takes the same path as the worst one, so every run tests that path.
 
 How it knows: the owner holds a record lock on the file `alive` for its life. The guardian asks for
 the same lock and waits; the kernel grants it when the owner is gone.
@@ -25,7 +25,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from time import CLOCK_MONOTONIC, clock_gettime, sleep  # what a test patches is not this
+from time import CLOCK_MONOTONIC, clock_gettime, sleep  # names of our own, which no test patches
 from typing import Any
 
 if __name__ == "__main__":
@@ -95,7 +95,7 @@ def wait_until_done(folder: Path, patience: float) -> bool:
 
 
 def _was_killed_early(folder: Path) -> bool:
-    """Whether the guardian was there, is gone, and has left its work undone."""
+    """Whether the guardian had started, is dead, and has left its work undone."""
     busy = folder / BUSY
     return busy.exists() and not file_locks.is_record_locked(busy) and (folder / WORK).exists()
 
@@ -147,7 +147,8 @@ def remove(folder: Path) -> None:
 def main(folder: Path) -> None:
     """Start the server if there is one, wait for the owner's end, clean up.
 
-    Forks first: whoever started us has no child to wait for, and we no parent to die with.
+    Forks first, so that the process that started us has no child to wait for, and its end does not
+    end us.
     """
     if os.fork():
         os._exit(0)
@@ -158,20 +159,20 @@ def main(folder: Path) -> None:
     alive = os.open(folder / ALIVE, os.O_RDWR | os.O_CLOEXEC)
     (folder / READY).touch(mode=0o600)
     child = _start_server(folder)
-    file_locks.record_lock(alive)  # waits for the owner to be gone
+    file_locks.record_lock(alive)  # blocks until the kernel releases the owner's lock
     if not (folder / KEEP).exists():
         clean(folder, child)
 
 
 def _start_server(folder: Path) -> subprocess.Popen[bytes] | None:
-    """Start the server that standard input names; its end means that there is none."""
+    """Start the server that standard input names; at end of file there is none."""
     line = sys.stdin.readline()
     if not line:
         return None
     process = ServerProcess(**json.loads(line))
     work = Work.read(folder)
     work.process = process
-    work.write(folder)  # first: should we be killed, somebody else has to know of the server
+    work.write(folder)  # before the start: if we are killed, others find the server by it
     child = process.start()
 
     def note_end(*_: object) -> None:
@@ -184,7 +185,7 @@ def _start_server(folder: Path) -> subprocess.Popen[bytes] | None:
 
 
 def start_kept() -> None:
-    """Start the server that standard input names, and leave it alone: it is nobody's child."""
+    """Start the server that standard input names as a daemon, and print its process id."""
     if os.fork():
         os._exit(0)
     os.setsid()

@@ -49,5 +49,5 @@ class Journal:
                 text = file.read()
         except FileNotFoundError:
             return [], offset
-        whole = text[: text.rfind(b"\n") + 1]  # the last line may still be in the making
+        whole = text[: text.rfind(b"\n") + 1]  # the last line may be incomplete
         return [notes.from_line(line) for line in whole.splitlines()], offset + len(whole)

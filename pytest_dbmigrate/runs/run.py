@@ -45,30 +45,30 @@ class Run:
         lock = os.open(folder / guardian.ALIVE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         file_locks.record_lock(lock)
         write_private(folder / folders.PROJECT, project)
-        # last: a folder without it is a run that is just beginning, and not swept
+        # last: a folder without this file is a run that is just beginning, which nobody sweeps
         write_private(folder / guardian.OWNER, str(os.getpid()))
         return cls(folder, lock)
 
     @classmethod
     def join(cls, folder: str) -> Run:
-        """Return the run another process has started."""
+        """Return the run that another process has started."""
         return cls(Path(folder), None)
 
     @property
     def is_owner(self) -> bool:
-        """Whether this process has begun the run, and is to end it."""
+        """Whether this process began the run, and has to end it."""
         return self._lock is not None
 
     @contextlib.contextmanager
     def only_one(self, what: str) -> Iterator[None]:
         """Let one process of the run at a time into the block."""
-        # a flock, which threads and forks of one process respect, too
+        # a flock, not a record lock: it also excludes threads and forks of this process
         with open(self.folder / f"{what}.lock", "w", encoding="utf-8", opener=open_private) as file:
             file_locks.flock(file)
             yield
 
     def claim(self, what: str) -> bool:
-        """Return True to the first process of the run that asks, False to all others."""
+        """Return True for the first process of the run that asks, False for all others."""
         try:
             (self.folder / f"{what}.claimed").touch(mode=0o600, exist_ok=False)
         except FileExistsError:
@@ -83,11 +83,11 @@ class Run:
             return None
 
     def write(self, name: str, value: Any) -> None:
-        """Write a value that other processes of the run read whole or not at all."""
+        """Write a value atomically for the other processes of the run."""
         write_private(self.folder / name, json.dumps(value))
 
     def forget(self, name: str) -> None:
-        """Take back what was written under `name`."""
+        """Remove the value written under `name`."""
         (self.folder / name).unlink(missing_ok=True)
 
     @contextlib.contextmanager
@@ -152,11 +152,11 @@ class Run:
             clock.sleep(0.002)
 
     def clear_work(self) -> None:
-        """Leave the guardian nothing to remove but the run's own folder."""
+        """Make the guardian remove nothing but the run's own folder."""
         guardian.Work().write(self.folder)
 
     def keep(self) -> None:
-        """Let the server stay when the run ends, until `folders.end_kept` is called."""
+        """Keep the server when the run ends, until `folders.end_kept` is called."""
         (self.folder / guardian.KEEP).touch(mode=0o600)
 
     def psql(self, dsn: Dsn) -> str:
@@ -179,7 +179,7 @@ class Run:
             return True
         lock, self._lock = self._lock, None
         has_work = (self.folder / guardian.WORK).exists()
-        os.close(lock)  # which is what the guardian waits for
+        os.close(lock)  # releases the record lock, for which the guardian waits
         if not has_work:
             guardian.remove(self.folder)
         elif not guardian.wait_until_done(self.folder, _GUARDIAN_PATIENCE):

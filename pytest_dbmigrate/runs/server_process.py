@@ -13,7 +13,7 @@ import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from time import CLOCK_MONOTONIC, clock_gettime, sleep  # what a test patches is not this
+from time import CLOCK_MONOTONIC, clock_gettime, sleep  # names of our own, which no test patches
 
 from pytest_dbmigrate import file_locks
 
@@ -84,7 +84,7 @@ class ServerProcess:
 
 
 def end_child(child: subprocess.Popen[bytes]) -> None:
-    """Stop a server that is our own child: at once, for its data is thrown away."""
+    """Stop a server that is our own child; at once, as its data is thrown away."""
     child.send_signal(signal.SIGQUIT)
     try:
         child.wait(_STOP_SECONDS)
@@ -94,7 +94,7 @@ def end_child(child: subprocess.Popen[bytes]) -> None:
 
 
 def end_strays(folder: str) -> None:
-    """Kill what still works in a data folder: backends that have outlived their server."""
+    """Kill the processes that still use a data folder: backends that outlived their server."""
     deadline = clock_gettime(CLOCK_MONOTONIC) + _STOP_SECONDS
     while strays := _working_in(folder):
         for pid in strays:

@@ -30,7 +30,7 @@ class ServerKind(ABC):
 
     name: ClassVar[str]
     noun: ClassVar[str] = "server"
-    """What a kept one is called in messages."""
+    """The name of a kept one in messages."""
     is_ours: ClassVar[bool] = True
     """Whether we start and end its servers; if not, only our databases there are ours."""
     is_automatic: ClassVar[bool] = False
@@ -53,7 +53,7 @@ class ServerKind(ABC):
         return
 
     def probe(self) -> None:
-        """Find out, quickly, whether it can be had here. Raises `ServerError` if not."""
+        """Check quickly whether it is available here. Raises `ServerError` if not."""
         self.require()
 
     # --- for a run
@@ -73,14 +73,14 @@ class ServerKind(ABC):
 
     @abstractmethod
     def keep(self, kept: Kept, before: Record | None = None) -> Server:
-        """Return a new server that stays, and write it down; if it fails, nothing is left of it.
+        """Return a new server that stays, and record it; if it fails, nothing is left of it.
 
         If it can have the address of the one `before` it, it does. Raises `ServerError`.
         """
 
     def find(self, kept: Kept, record: Record) -> Server | None:
         """Return the kept server if it answers."""
-        del kept  # for those that write it down again
+        del kept  # for subclasses that record it again
         return ask(self.server(record.dsn, self.reason))
 
     def restart(self, kept: Kept, record: Record) -> Server:
@@ -89,7 +89,7 @@ class ServerKind(ABC):
 
     @classmethod
     def staleness(cls, record: Record) -> str:
-        """Return why a kept server cannot be used any more, or nothing."""
+        """Return why a kept server can no longer be used, or nothing."""
         del record
         return ""
 
@@ -124,7 +124,7 @@ class ServerKind(ABC):
 
     @contextlib.contextmanager
     def recorded(self, kept: Kept, record: Record) -> Iterator[None]:
-        """Write a server down before it is made, and end it if the block fails.
+        """Record a server before it is made, and end it if the block fails.
 
         So whatever is begun can be ended, by a later run if this process is killed.
         """

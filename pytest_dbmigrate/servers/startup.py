@@ -111,7 +111,7 @@ def _resume(settings: Settings, run: Run) -> Server:
 
 
 def _publish(run: Run, started: Server, seconds: float) -> Server:
-    """Let the run's other processes find the server, and its user read of it."""
+    """Record the server for the other processes of the run, and report it to the user."""
     run.write(SERVER, started.as_record())
     run.journal.write(ServerReady(str(started), started.reason, seconds))
     return started

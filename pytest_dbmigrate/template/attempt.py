@@ -95,7 +95,7 @@ class Attempt:
         return dsn
 
     def _give_up(self, error: DbmigrateError) -> None:
-        """Leave what there is of the build to the next run, or drop it if there will be none.
+        """Leave the unfinished build to the next run, or drop it if nothing is kept.
 
         Raises `BrokenServerError` if the server's disk is full.
         """
@@ -120,7 +120,7 @@ class Attempt:
         )
 
     def _sealed(self, facts: TemplateFacts, results: Mapping[str, Result]) -> SealedFacts:
-        """Return what the control database keeps of the template."""
+        """Return the facts of the template, for the control database."""
         is_checked = self._context.settings.check != "off"
         if not self._context.settings.resume:
             return SealedFacts(facts, is_checked)

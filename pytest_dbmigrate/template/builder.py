@@ -25,7 +25,7 @@ from pytest_dbmigrate.template.facts import Template
 
 
 class Builder:
-    """What one process of a run does while the others wait for it."""
+    """The work of one process of a run while the others wait for it."""
 
     def __init__(self, context: BuildContext, reason: str, extension: Extension) -> None:
         """`reason` is why nothing is kept, if something was: the server was replaced."""
@@ -53,7 +53,7 @@ class Builder:
         return Attempt(self._context, build, base, self._reason).run()
 
     def _find_or_build(self) -> Template:
-        """Return the kept template that is still right, or one of a new build."""
+        """Return the kept template if it is current, else that of a new build."""
         known = builds.every(self._control)
         if not known:
             cluster.remember(self._control)
@@ -101,7 +101,7 @@ class Builder:
             log.append(Event(begun.revision, "done", begun.checksum, sources=begun.sources))
 
     def _forget(self, unwanted: Iterable[Build]) -> None:
-        """Drop what there is of these builds, but for those that another run uses."""
+        """Drop all databases of these builds, except builds that another run uses."""
         with contextlib.closing(connection.connect(self._control.dsn)) as history:
             for build in unwanted:
                 if not builds.is_in_use(self._control, build.id):

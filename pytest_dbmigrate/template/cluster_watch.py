@@ -12,7 +12,7 @@ from pytest_dbmigrate.template.context import BuildContext
 
 
 class ClusterWatch:
-    """A look at the server before a build, to be compared with one after it."""
+    """The server's objects before a build, to be compared with those after it."""
 
     def __init__(self, context: BuildContext) -> None:
         self._context = context

@@ -28,6 +28,6 @@ class EarlyChildren:
         return self._children.pop(environment, None) or ChildProcess(environment.folder)
 
     def close(self) -> None:
-        """End the children that nobody has taken."""
+        """End the children that were not needed."""
         for child in self._children.values():
             child.close()

@@ -117,7 +117,7 @@ class Migration:
 
 
 def _note(message: ProgressMessage, environment: str) -> Note:
-    """Return what the journal says of a message from an environment's child."""
+    """Return the note for the journal of a message from an environment's child."""
     match message:
         case Planned():
             return UpgradePlanned(environment, message.total)
@@ -136,7 +136,7 @@ def _tables_of(results: Iterable[Result]) -> tuple[Tables, ...]:
 
 
 def compared(results: Mapping[str, Result]) -> ComparisonFacts:
-    """Return what the comparisons of all environments have found: each difference once."""
+    """Return the combined comparison of all environments, with each difference once."""
     records = [it for result in results.values() for it in result.comparison.differences]
     differences = tuple(dict.fromkeys(map(Difference.from_record, records)))
     unchecked = {
@@ -152,7 +152,7 @@ def compared(results: Mapping[str, Result]) -> ComparisonFacts:
 
 @contextlib.contextmanager
 def _naming(environment: str) -> Iterator[None]:
-    """Let an error name its environment, where there are several."""
+    """Add the environment's name to an error, if there are several."""
     try:
         yield
     except MigrationError as error:

@@ -13,7 +13,7 @@ _FAREWELL_SECONDS = 10.0
 
 
 def end(kept: Kept, record: Record) -> str:
-    """End and remove a kept server, or only our databases where it is somebody else's.
+    """End and remove a kept server, or only our databases if it is somebody else's.
 
     Return what was said if that failed. Only the process that `kept.only_one` lets in may call it.
     """
@@ -24,7 +24,7 @@ def end(kept: Kept, record: Record) -> str:
 
 
 def discard(kept: Kept, record: Record, run: Run) -> None:
-    """End and remove the kept server; where its engine or server is out of reach, forget it.
+    """End and remove the kept server; if its engine or the server is out of reach, forget it.
 
     Raises `ServerError` if another run uses it.
     """

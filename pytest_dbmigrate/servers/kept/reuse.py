@@ -37,7 +37,7 @@ def server(settings: Settings, run: Run) -> tuple[Server, str]:
 
 
 def look(settings: Settings) -> Server | None:
-    """Return the project's kept server if it answers; nothing is started or changed."""
+    """Return the project's kept server if it answers; starts and changes nothing."""
     record = Kept.of(settings.root).read()
     return ask(kinds.of(record.kind).server(record.dsn)) if record else None
 
@@ -73,7 +73,7 @@ def _find_or_make(settings: Settings, run: Run, kept: Kept) -> tuple[Server, str
 
 
 def _staleness(record: Record, settings: Settings) -> str:
-    """Return why the kept server cannot be used any more, or nothing."""
+    """Return why the kept server can no longer be used, or nothing."""
     if record.plugin != __version__:
         return f"it was kept by pytest-dbmigrate {record.plugin}"
     if not record.is_ready:
