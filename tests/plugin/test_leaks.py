@@ -107,14 +107,31 @@ def named(ended: Ended) -> list[str]:
     return [re.sub(r"process \d+", "process N", line) for line in ended.block(TITLE)]
 
 
-@pytest.mark.parametrize("leak", LEAKS.values(), ids=LEAKS)
-def test_a_leak_is_named_with_its_test_when_asked_for(runs: Runs, leak: str) -> None:
-    write(runs, leak)
+NEXT = """
+    def test_next(migrated_db):
+        with psycopg.connect(migrated_db.dsn) as connection:
+            rows = connection.execute(
+                "select datname, application_name from pg_stat_activity "
+                "where application_name = 'leak' and starts_with(datname, %s)",
+                [migrated_db.name.rpartition("_main")[0]],
+            ).fetchall()
+        assert rows == []
+"""
+
+
+def test_each_kind_of_leak_is_named_with_its_test_and_closed_before_the_next(runs: Runs) -> None:
+    for number, leak in enumerate(LEAKS.values()):
+        leaks, follows = map(textwrap.dedent, (leak, NEXT))
+        runs.project.tests(f"{textwrap.dedent(HEAD)}{leaks}{follows}", f"test_{number}.py")
     ended = runs.run("-v", server="url")
-    assert (ended.status, ended.verdict) == (pytest.ExitCode.OK, "1 passed")
+    assert (ended.status, ended.verdict) == (pytest.ExitCode.OK, f"{2 * len(LEAKS)} passed")
     assert named(ended) == [
-        "test_it.py::test_leaks",
-        "  server process N (leak), idle in transaction, last query: select 1",
+        line
+        for number in range(len(LEAKS))
+        for line in (
+            f"test_{number}.py::test_leaks",
+            "  server process N (leak), idle in transaction, last query: select 1",
+        )
     ]
 
 
@@ -126,31 +143,13 @@ def test_a_leak_is_not_named_when_not_asked_for(runs: Runs, options: list[str]) 
     assert named(ended) == []
 
 
-@pytest.mark.parametrize("clean", CLEAN.values(), ids=CLEAN)
-def test_what_the_plugin_closes_in_time_is_no_leak(runs: Runs, clean: str) -> None:
-    write(runs, clean)
+def test_what_the_plugin_closes_in_time_is_no_leak(runs: Runs) -> None:
+    for number, clean in enumerate(CLEAN.values()):
+        text = textwrap.dedent(HEAD) + textwrap.dedent(clean)
+        runs.project.tests(text, f"test_{number}.py")
     ended = runs.run("-v", server="url")
-    assert (ended.status, ended.verdict) == (pytest.ExitCode.OK, "1 passed")
+    assert (ended.status, ended.verdict) == (pytest.ExitCode.OK, f"{len(CLEAN)} passed")
     assert named(ended) == []
-
-
-@pytest.mark.parametrize("leak", LEAKS.values(), ids=LEAKS)
-def test_a_leak_is_closed_before_the_next_test(runs: Runs, leak: str) -> None:
-    write(
-        runs,
-        leak,
-        """
-        def test_next(migrated_db):
-            with psycopg.connect(migrated_db.dsn) as connection:
-                rows = connection.execute(
-                    "select application_name from pg_stat_activity "
-                    "where application_name = 'leak' and datname = current_database()"
-                ).fetchall()
-            assert rows == []
-        """,
-    )
-    ended = runs.run(server="url")
-    assert (ended.status, ended.verdict) == (pytest.ExitCode.OK, "2 passed")
 
 
 def test_the_leaks_of_several_tests_are_named_one_after_the_other(runs: Runs) -> None:
