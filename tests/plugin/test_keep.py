@@ -79,7 +79,7 @@ def name_of(line: str) -> str:
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_the_database_of_a_failed_test_is_named_with_a_psql_line_that_works(
+def test_a_failed_test_and_the_summary_name_its_database_with_a_psql_line_that_works(
     runs: Runs, server: str
 ) -> None:
     runs.project.tests(ONE_FAILS)
@@ -88,20 +88,9 @@ def test_the_database_of_a_failed_test_is_named_with_a_psql_line_that_works(
     (line,) = kept(ended)
     (run_id,) = runs.ids
     assert name_of(line) == f"dbm_{run_id}_main_0_test_fails"
-    assert ask(line, "select * from item") == "1|fails"
-
-
-def test_the_failure_itself_names_its_database(runs: Runs) -> None:
-    runs.project.tests(ONE_FAILS)
-    ended = runs.run("--db-keep=failed", server="url")
-    (line,) = kept(ended)
     at = ended.lines.index(f"{' kept database ':-^80}")
     assert ended.lines[at + 1] == line
-
-
-def test_a_kept_database_is_at_the_migrations_head(runs: Runs) -> None:
-    runs.project.tests(ONE_FAILS)
-    (line,) = kept(runs.run("--db-keep=failed", server="url"))
+    assert ask(line, "select * from item") == "1|fails"
     assert ask(line, "select version_num from alembic_version") == "0001"
 
 
@@ -160,8 +149,22 @@ def test_a_run_keeps_ten_databases_and_says_so_of_the_others(runs: Runs, workers
     assert sorted(names) == sorted(name_of(line) for line in kept(ended))
 
 
-def test_the_database_of_a_test_whose_set_up_failed_is_kept(runs: Runs) -> None:
-    runs.project.tests(
+SUBTESTS = {
+    "with failing subtests, one for all": (
+        """
+        def test_it(migrated_db, subtests):
+            for number in range(3):
+                with subtests.test(number=number):
+                    with migrated_db.connect() as connection:
+                        connection.execute("insert into item values (%s)", [number])
+                    assert 0
+        """,
+        "select count(*) from item",
+        ["3"],
+    ),
+}
+FAILURES = {
+    "in its set-up": (
         """
         import pytest
 
@@ -172,16 +175,11 @@ def test_the_database_of_a_test_whose_set_up_failed_is_kept(runs: Runs) -> None:
 
         def test_it(filled):
             pass
-        """
-    )
-    ended = runs.run("--db-keep=failed", server="url")
-    assert ended.verdict == "1 error"
-    (line,) = kept(ended)
-    assert ask(line, "select id from item") == "7"
-
-
-def test_the_database_of_a_unittest_is_kept(runs: Runs) -> None:
-    runs.project.tests(
+        """,
+        "select id from item",
+        ["7"],
+    ),
+    "a unittest": (
         """
         import unittest
         import pytest
@@ -190,41 +188,50 @@ def test_the_database_of_a_unittest_is_kept(runs: Runs) -> None:
         class TestIt(unittest.TestCase):
             def test_fails(self):
                 self.fail()
-        """
-    )
-    ended = runs.run("--db-keep=failed", server="url")
-    assert ended.verdict == "1 failed"
-    (line,) = kept(ended)
-    assert ask(line, "select count(*) from item") == "0"
-
-
-def test_the_database_that_a_test_asked_for_while_it_ran_is_kept(runs: Runs) -> None:
-    runs.project.tests(
+        """,
+        "select count(*) from item",
+        ["0"],
+    ),
+    "that asked for it while it ran": (
         """
         def test_fails(request):
             database = request.getfixturevalue("migrated_db")
-            database.connect(autocommit=True).execute("insert into item values (7)")
+            database.connect(autocommit=True).execute("insert into item values (8)")
             assert 0
+        """,
+        "select id from item",
+        ["8"],
+    ),
+    "with an odd name": (
         """
-    )
-    (line,) = kept(runs.run("--db-keep=failed", server="url"))
-    assert ask(line, "select id from item") == "7"
+        import pytest
+
+        @pytest.mark.parametrize("it", ["a'b; \\"c\\" $d", "é" * 60, "x" * 100])
+        def test_fails(migrated_db, it):
+            migrated_db.connect(autocommit=True).execute("insert into item values (1, %s)", [it])
+            assert 0
+        """,
+        "select name from item",
+        ['a\'b; "c" $d', "é" * 60, "x" * 100],
+    ),
+    **(SUBTESTS if int(version("pytest").split(".")[0]) >= 9 else {}),
+}
 
 
-@pytest.mark.skipif(int(version("pytest").split(".")[0]) < 9, reason="pytest has no subtests")
-def test_a_test_with_failing_subtests_keeps_its_one_database(runs: Runs) -> None:
-    runs.project.tests(
-        """
-        def test_it(migrated_db, subtests):
-            for number in range(3):
-                with subtests.test(number=number):
-                    with migrated_db.connect() as connection:
-                        connection.execute("insert into item values (%s)", [number])
-                    assert 0
-        """
-    )
-    (line,) = kept(runs.run("--db-keep=failed", server="url"))
-    assert ask(line, "select count(*) from item") == "3"
+def test_the_database_of_a_test_is_kept_however_it_fails(runs: Runs) -> None:
+    for number, (text, _, _) in enumerate(FAILURES.values()):
+        runs.project.tests(text, f"test_{number}.py")
+    ended = runs.run("--db-keep=failed", server="url")
+    failed = [" ".join(line.split()[:2]) for line in ended.lines if line.startswith("FAILED")]
+    assert [line.split()[1] for line in ended.lines if line.startswith("ERROR ")] == [
+        "test_0.py::test_it"
+    ]
+    assert {"FAILED test_1.py::TestIt::test_fails", "FAILED test_2.py::test_fails"} <= {*failed}
+    lines = kept(ended)
+    for way, (_, query, answers) in FAILURES.items():
+        its, lines = lines[: len(answers)], lines[len(answers) :]
+        assert [ask(line, query) for line in its] == answers, way
+    assert lines == []
 
 
 def test_each_failed_attempt_of_a_test_that_is_run_again_is_kept(runs: Runs) -> None:
@@ -243,25 +250,6 @@ def test_each_failed_attempt_of_a_test_that_is_run_again_is_kept(runs: Runs) -> 
     ended = runs.run("--db-keep=failed", "--reruns=2", server="url", plugins=["rerunfailures"])
     assert ended.verdict == "1 passed, 2 rerun"
     assert [ask(line, "select id from item") for line in kept(ended)] == ["1", "2"]
-
-
-def test_a_test_with_an_odd_name_has_a_line_that_works(runs: Runs) -> None:
-    runs.project.tests(
-        """
-        import pytest
-
-        @pytest.mark.parametrize("it", ["a'b; \\"c\\" $d", "é" * 60, "x" * 100])
-        def test_fails(migrated_db, it):
-            migrated_db.connect(autocommit=True).execute("insert into item values (1, %s)", [it])
-            assert 0
-        """
-    )
-    lines = kept(runs.run("--db-keep=failed", server="url"))
-    assert [ask(line, "select name from item") for line in lines] == [
-        'a\'b; "c" $d',
-        "é" * 60,
-        "x" * 100,
-    ]
 
 
 def test_the_line_works_where_the_folder_for_temporary_files_has_a_space(
@@ -285,7 +273,7 @@ def test_workers_keep_the_databases_of_their_tests(runs: Runs) -> None:
             assert number % 2
         """
     )
-    ended = runs.run("--db-keep=failed", "-n", "2", plugins=["xdist"])
+    ended = runs.run("--db-keep=failed", "-n", "2", server="url", plugins=["xdist"])
     assert ended.verdict == "3 failed, 3 passed"
     assert {ask(line, "select id from item") for line in kept(ended)} == {"0", "2", "4"}
 
@@ -318,17 +306,13 @@ def test_stop_ends_what_was_kept_and_list_names_it_until_then(runs: Runs, server
     runs.project.tests(ONE_FAILS)
     runs.run("--db-keep=failed", server=server)
     (run_id,) = runs.ids
+    if server == "embedded":  # it needs neither a guardian nor a run
+        names = {it.command.split()[0].rpartition("/")[2] for it in runs.processes()}
+        assert names == {"postgres", "postgres:"}
     assert runs.tool("list").output == f"{run_id}  {runs.project.path}\n"
     assert runs.tool("stop").output == "ended 1 kept server\n"
     assert runs.found() == []
     assert runs.tool("list").output == ""
-
-
-def test_a_kept_server_has_no_guardian_and_needs_no_run(runs: Runs) -> None:
-    runs.project.tests(ONE_FAILS)
-    runs.run("--db-keep=failed")
-    names = {it.command.split()[0].rpartition("/")[2] for it in runs.processes()}
-    assert names == {"postgres", "postgres:"}
 
 
 def test_the_next_run_that_keeps_ends_what_its_project_has_kept_before(runs: Runs) -> None:
