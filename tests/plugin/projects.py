@@ -116,46 +116,15 @@ def _env(template: str, url: str, metadata: str, configure: str, imports: str) -
     return template.format(url=url, metadata=metadata, configure=configure, imports=imports)
 
 
-class Project:
-    """A project in a folder of its own: `alembic.ini`, `migrations/`, `pytest.ini`, tests.
+class AlembicProject:
+    """A folder with an Alembic environment: `alembic.ini`, `migrations/`, what env.py imports."""
 
-    `server_url` tells the URL of a server that is up already: an inner run on it is
-    quicker than one that starts a server.
-    """
-
-    def __init__(
-        self,
-        pytester: pytest.Pytester,
-        server_url: Callable[[], str],
-        fork_server: ForkServer | None = None,
-    ) -> None:
-        self.pytester = pytester
-        self._fork_server = fork_server
-        self._runs = itertools.count()
-        self.path = pytester.path
-        self.server_url = server_url
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self._last: str | None = None
-        self.ini()
         self.write("alembic.ini", ALEMBIC_INI)
         self.env(sync_env())
         (self.path / "migrations" / "versions").mkdir()
-
-    def copy(self, name: str) -> None:
-        """Put a project of `tests/projects` in the place of this one.
-
-        Its `pytest.ini` stays if the other has none.
-        """
-        (self.path / "alembic.ini").unlink()
-        shutil.rmtree(self.path / "migrations")
-        ignored = shutil.ignore_patterns("__pycache__")
-        for folder in ("common", name):
-            shutil.copytree(_PROJECTS / folder, self.path, ignore=ignored, dirs_exist_ok=True)
-
-    def run_naive(self, *arguments: str) -> pytest.RunResult:
-        """Run a copied project's tests without us, its database made by its `naive.py`."""
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("SERVER_URL", self.server_url())
-            return self._run("-p", "naive", *arguments)
 
     def write(self, name: str, text: str) -> Path:
         """Write a file, its text dedented; its folders are made."""
@@ -163,10 +132,6 @@ class Project:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(textwrap.dedent(text).lstrip("\n"), encoding="utf-8")
         return path
-
-    def ini(self, lines: str = "") -> None:
-        """Write a `pytest.ini` with these lines."""
-        self.write("pytest.ini", "[pytest]\n" + textwrap.dedent(lines).lstrip("\n"))
 
     def env(self, text: str) -> Path:
         """Write `migrations/env.py`."""
@@ -195,6 +160,48 @@ class Project:
         body = textwrap.indent(textwrap.dedent(upgrade).strip("\n"), "    ")
         text = REVISION.format(doc=doc, revision=revision, down=down, body=body)
         return self.write(f"migrations/versions/{revision}.py", text)
+
+
+class Project(AlembicProject):
+    """A project in a folder of its own: `alembic.ini`, `migrations/`, `pytest.ini`, tests.
+
+    `server_url` tells the URL of a server that is up already: an inner run on it is
+    quicker than one that starts a server.
+    """
+
+    def __init__(
+        self,
+        pytester: pytest.Pytester,
+        server_url: Callable[[], str],
+        fork_server: ForkServer | None = None,
+    ) -> None:
+        super().__init__(pytester.path)
+        self.pytester = pytester
+        self._fork_server = fork_server
+        self._runs = itertools.count()
+        self.server_url = server_url
+        self.ini()
+
+    def copy(self, name: str) -> None:
+        """Put a project of `tests/projects` in the place of this one.
+
+        Its `pytest.ini` stays if the other has none.
+        """
+        (self.path / "alembic.ini").unlink()
+        shutil.rmtree(self.path / "migrations")
+        ignored = shutil.ignore_patterns("__pycache__")
+        for folder in ("common", name):
+            shutil.copytree(_PROJECTS / folder, self.path, ignore=ignored, dirs_exist_ok=True)
+
+    def run_naive(self, *arguments: str) -> pytest.RunResult:
+        """Run a copied project's tests without us, its database made by its `naive.py`."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SERVER_URL", self.server_url())
+            return self._run("-p", "naive", *arguments)
+
+    def ini(self, lines: str = "") -> None:
+        """Write a `pytest.ini` with these lines."""
+        self.write("pytest.ini", "[pytest]\n" + textwrap.dedent(lines).lstrip("\n"))
 
     def tests(self, text: str, name: str = "test_it.py") -> Path:
         """Write a module of tests."""

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_dbmigrate.child import failure
+from tests.plugin.projects import line_of
 
 if TYPE_CHECKING:
+    from tests.unit.jobs import JobProject
     from tests.unit.projects import Project
 
 MEND = "  to do: fix the revision and run the tests again"
@@ -200,4 +202,119 @@ def test_the_error_of_an_existing_role_says_how_to_guard_its_creation(
         f"             THEN CREATE ROLE {name};",
         "             END IF;",
         "           END $$",
+    ]
+
+
+def test_a_revision_that_fails_when_it_is_committed_is_named(job_project: JobProject) -> None:
+    job_project.revision("0001")
+    job_project.revision(
+        "0002",
+        """
+        op.execute(
+            "create table lot ("
+            " item integer references item deferrable initially deferred)"
+        )
+        op.execute("insert into lot values (7)")
+        """,
+    )
+    assert job_project.explained() == [
+        "revision 0002 failed",
+        "  file: migrations/versions/0002.py",
+        '  error: insert or update on table "lot" violates foreign key constraint "lot_item_fkey"',
+        '  detail: Key (item)=(7) is not present in table "item".',
+        "  left applied: up to 0001; 1 revision is not applied",
+        MEND,
+    ]
+
+
+def test_a_statement_with_parameters_is_shown_as_the_driver_has_it(
+    job_project: JobProject,
+) -> None:
+    """Without a position."""
+    job_project.revision("0001")
+    file = job_project.revision(
+        "0002",
+        """
+        op.get_bind().execute(
+            sa.text("update item set colour = :colour"), {"colour": "red"}
+        )
+        """,
+    )
+    assert job_project.explained() == [
+        "revision 0002 failed",
+        f"  file: migrations/versions/0002.py:{line_of(file, 'get_bind')}",
+        "  sql: update item set colour = %(colour)s",
+        '  server: column "colour" of relation "item" does not exist',
+        "  left applied: up to 0001; 1 revision is not applied",
+        MEND,
+    ]
+
+
+def test_the_first_revision_leaves_nothing_applied(job_project: JobProject) -> None:
+    file = job_project.revision("0001", 'op.execute("createtable item (id integer)")')
+    assert job_project.explained() == [
+        "revision 0001 failed",
+        f"  file: migrations/versions/0001.py:{line_of(file, 'createtable')}",
+        "  sql: createtable item (id integer)",
+        "       ^",
+        '  server: syntax error at or near "createtable"',
+        "  left applied: nothing; 1 revision is not applied",
+        MEND,
+    ]
+
+
+def test_an_error_of_python_names_the_line_of_the_revision(job_project: JobProject) -> None:
+    job_project.write("helpers.py", "def prices():\n    return {}['lamp']\n")
+    job_project.revision("0001")
+    file = job_project.revision("0002", "import helpers\n\nhelpers.prices()")
+    assert job_project.explained() == [
+        "revision 0002 failed",
+        f"  file: migrations/versions/0002.py:{line_of(file, 'helpers.prices')}",
+        "  error: KeyError: 'lamp'",
+        "  left applied: up to 0001; 1 revision is not applied",
+        MEND,
+    ]
+
+
+def test_a_message_that_postgres_cannot_store_is_shown_all_the_same(
+    job_project: JobProject,
+) -> None:
+    job_project.revision("0001")
+    file = job_project.revision("0002", 'raise RuntimeError("a \\0 of a file")')
+    assert job_project.explained() == [
+        "revision 0002 failed",
+        f"  file: migrations/versions/0002.py:{line_of(file, 'RuntimeError')}",
+        "  error: RuntimeError: a \0 of a file",
+        "  left applied: up to 0001; 1 revision is not applied",
+        MEND,
+    ]
+
+
+def test_a_revision_that_exits_with_success_is_a_revision_that_failed(
+    job_project: JobProject,
+) -> None:
+    job_project.revision("0001")
+    file = job_project.revision("0002", "raise SystemExit(0)")
+    assert job_project.explained() == [
+        "revision 0002 failed",
+        f"  file: migrations/versions/0002.py:{line_of(file, 'SystemExit')}",
+        "  error: SystemExit: 0",
+        "  left applied: up to 0001; 1 revision is not applied",
+        MEND,
+    ]
+
+
+def test_a_missing_extension_is_the_whole_message(job_project: JobProject) -> None:
+    job_project.revision("0001")
+    file = job_project.revision("0002", 'op.execute("create extension postgis")')
+    assert job_project.explained() == [
+        "revision 0002 failed",
+        f"  file: migrations/versions/0002.py:{line_of(file, 'postgis')}",
+        "  sql: create extension postgis",
+        '  server: extension "postgis" is not available',
+        "  hint: The extension must first be installed on the system where PostgreSQL is running.",
+        "  left applied: up to 0001; 1 revision is not applied",
+        "  to do: this server does not ship the extension. The official postgres images ship all",
+        "         of PostgreSQL's own (uuid-ossp, pgcrypto); postgis/postgis ships PostGIS:",
+        "         use --db-server=docker, with --db-image where needed, or the URL of such a server",  # noqa: E501
     ]
