@@ -37,12 +37,13 @@ def test_a_project_with_it_is_migrated_and_compared(
 @pytest.mark.parametrize(
     ("name", "file", "before", "after", "sentence"),
     [
-        (
+        pytest.param(
             "flask_migrate",
             "shop.py",
             "    stock: Mapped[int]\n",
             "    stock: Mapped[int]\n    price: Mapped[int]\n",
             "the models have column article.price; no migration adds it",
+            marks=pytest.mark.matrix,
         ),
         (
             "sqlmodel",
@@ -54,12 +55,13 @@ def test_a_project_with_it_is_migrated_and_compared(
                 "and VARCHAR(90) in the models"
             ),
         ),
-        (
+        pytest.param(
             "advanced_alchemy",
             "shop.py",
             "    name: Mapped[str]\n",
             "    name: Mapped[str]\n    price: Mapped[int]\n",
             "the models have column article.price; no migration adds it",
+            marks=pytest.mark.matrix,
         ),
         (
             "alembic_postgresql_enum",

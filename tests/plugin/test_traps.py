@@ -15,27 +15,34 @@ MATCHES = "the schema matches the models"
 NO_MODELS = "not compared with the models: env.py gives Alembic no target_metadata"
 
 
+Trap = tuple[str, dict[str, int], list[str]]
+TRAPS: list[Trap] = [
+    # the migrations ran, and nobody complained: only a test finds out
+    ("cached_settings", {"passed": 1, "failed": 1}, ['relation "article" does not exist']),
+    ("connection_attribute", {"errors": 1}, ["KeyError: 'connection'"]),
+]
+# They say nothing of us, but what Alembic itself does there.
+MORE_TRAPS: list[Trap] = [
+    (
+        "engine_attribute",
+        {"errors": 2},
+        [
+            "KeyError: 'connection'",
+            "AttributeError: 'Connection' object has no attribute 'connect'",
+        ],
+    ),
+    ("directives", {"errors": 1}, ["('remove_table', 'reading_2024')"]),
+    ("check_refuses", {"errors": 1}, ["revision_context.generated_revisions[-1]"]),
+    ("own_version_locations", {"failed": 1}, ['relation "member" does not exist']),
+    ("autocommit", {"errors": 1}, ["assert self._transaction is not None"]),
+    ("offline", {"errors": 1}, ["'MockConnection' object has no attribute 'exec_driver_sql'"]),
+    ("two_services", {"failed": 1}, ['relation "invoice" does not exist']),
+]
+
+
 @pytest.mark.parametrize(
     ("name", "outcomes", "reasons"),
-    [
-        # the migrations ran, and nobody complained: only a test finds out
-        ("cached_settings", {"passed": 1, "failed": 1}, ['relation "article" does not exist']),
-        ("connection_attribute", {"errors": 1}, ["KeyError: 'connection'"]),
-        (
-            "engine_attribute",
-            {"errors": 2},
-            [
-                "KeyError: 'connection'",
-                "AttributeError: 'Connection' object has no attribute 'connect'",
-            ],
-        ),
-        ("directives", {"errors": 1}, ["('remove_table', 'reading_2024')"]),
-        ("check_refuses", {"errors": 1}, ["revision_context.generated_revisions[-1]"]),
-        ("own_version_locations", {"failed": 1}, ['relation "member" does not exist']),
-        ("autocommit", {"errors": 1}, ["assert self._transaction is not None"]),
-        ("offline", {"errors": 1}, ["'MockConnection' object has no attribute 'exec_driver_sql'"]),
-        ("two_services", {"failed": 1}, ['relation "invoice" does not exist']),
-    ],
+    [*TRAPS, *(pytest.param(*it, marks=pytest.mark.matrix) for it in MORE_TRAPS)],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_the_naive_way_fails(

@@ -106,9 +106,29 @@ def test_tests_that_cannot_be_collected_start_nothing(items_project: Project) ->
     ],
     ids=["argument", "usefixtures", "fixture", "module"],
 )
-def test_the_database_is_ready_before_the_first_test(items_project: Project, needs_it: str) -> None:
+def test_the_database_is_asked_for_before_the_first_test(
+    items_project: Project, needs_it: str
+) -> None:
+    """There is none: nothing says how to migrate it, which is found out before the first test."""
+    (items_project.path / "alembic.ini").unlink()
     items_project.tests("def test_first(): pass", name="test_a.py")
     items_project.tests(needs_it, name="test_z.py")
+
+    result = items_project.run("-v")
+
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.re_match_lines(
+        [
+            r"dbmigrate: no Alembic configuration was found \(explained at the end\)",
+            r"test_a.py::test_first PASSED .*",
+            r"test_z.py::.*test_last ERROR .*",
+        ]
+    )
+
+
+def test_the_database_is_ready_before_the_first_test(items_project: Project) -> None:
+    items_project.tests("def test_first(): pass", name="test_a.py")
+    items_project.tests("def test_last(migrated_db): pass", name="test_z.py")
 
     result = items_project.run("-v")
 
