@@ -68,7 +68,7 @@ _KINDS[DbmigrateError.__name__] = DbmigrateError  # __init_subclass__ sees the o
 
 @dataclass(eq=False)
 class SettingError(DbmigrateError):
-    """A setting has a value it cannot have."""
+    """A setting has an invalid value, or conflicts with another one."""
 
 
 @dataclass(eq=False)
@@ -89,7 +89,7 @@ class DatabaseError(DbmigrateError):
 
 @dataclass(eq=False)
 class BrokenServerError(DatabaseError):
-    """A server cannot do its work any more: its disk is full, or its data is damaged.
+    """A server is no longer usable: its disk is full, or its data is damaged.
 
     `reason` is why it is replaced, where that is not just what it said.
     """
@@ -120,7 +120,7 @@ class WrongDatabaseError(MigrationError):
 
 @dataclass(eq=False)
 class StaleStateError(MigrationError):
-    """What an earlier run has kept cannot be resumed: the template is built from nothing."""
+    """The state kept by an earlier run cannot be resumed: the template is built from nothing."""
 
 
 @dataclass(eq=False)

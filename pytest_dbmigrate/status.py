@@ -145,13 +145,13 @@ def _event_lines(
     entries: list[Entry], applied: list[str] | None, *, owned: bool
 ) -> dict[Key, Line]:
     folded = revision_states.fold(entries, applied=applied, owner_lives=owned)
-    told = [(it.state, it.entry) for it in folded.values() if it.entry is not None]
+    states = [(it.state, it.entry) for it in folded.values() if it.entry is not None]
     return {
         (entry.environment, entry.event.revision): Line(
             entry.event.revision, "", what, entry.at, entry.event.seconds, entry.run,
             entry.environment,
         )
-        for what, entry in told
+        for what, entry in states
     }  # fmt: skip
 
 
@@ -167,8 +167,8 @@ def _applied_lines(applied: Iterable[AppliedRevision]) -> dict[Key, Line]:
 def _merge(known: list[Line], found: dict[Key, Line]) -> list[Line]:
     """Return the lines of the scripts, with the state of each, then those without a script."""
     scripts = {(it.environment, it.revision): it for it in known}
-    told = [replace(found.get(key, line), doc=line.doc) for key, line in scripts.items()]
+    in_scripts = [replace(found.get(key, line), doc=line.doc) for key, line in scripts.items()]
     unknown = [
         replace(line, doc="(no script)") for key, line in found.items() if key not in scripts
     ]
-    return [*told, *unknown]
+    return [*in_scripts, *unknown]

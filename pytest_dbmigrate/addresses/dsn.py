@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 _SCHEME = re.compile(r"^postgres(ql)?(\+\w+)?$")
-# A password may have been typed with any character in it: rather too much is hidden. The
+# A password may contain any character, so too much is hidden rather than too little. The
 # bounds keep the search linear in the text.
 _CREDENTIALS = re.compile(r"(\bpostgres(?:ql)?(?:\+\w+)?://[^\s:/@]{0,128}:)\S{1,4096}(@)")
 _QUOTED = r"""'(?:[^'\\]|\\.){0,512}'|"(?:[^"\\]|\\.){0,512}\""""
@@ -24,7 +24,7 @@ _HIDDEN = "***"
 _DISTINCTIVE = 8  # characters from which a password is safe to search for anywhere
 _FRAGMENT = 4  # characters of a password, cut by an ellipsis, that are hidden as well
 _LONGEST_FRAGMENT = 240  # what pytest leaves of a long repr; groups nest this deep
-_COMMON = ("postgres", "postgresql", "password")  # words of any report, and no secrets
+_COMMON = ("postgres", "postgresql", "password")  # words of any report, not secrets
 
 
 class Secret(str):
@@ -89,7 +89,7 @@ class Dsn:
         return cls(**{**record, "password": Secret(record["password"]), "options": options})
 
     def as_record(self) -> dict[str, Any]:
-        """Return the address as JSON data, the password in it."""
+        """Return the address as JSON data, with the password."""
         return {**vars(self), "password": str(self.password)}
 
     def at(self, dbname: str) -> Dsn:
@@ -140,7 +140,7 @@ class Dsn:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether the server is on this machine as far as its address tells."""
+        """Whether the server is on this machine, judging by its address."""
         if self.is_socket or self.host == "localhost":
             return True
         try:
@@ -154,7 +154,7 @@ class Dsn:
 
 @cache
 def default_driver() -> str:
-    """Return the driver of SQLAlchemy where nobody names one.
+    """Return SQLAlchemy's driver for an address without one.
 
     That is psycopg, which is always installed; SQLAlchemy 1.4 knows none newer than psycopg2.
     """

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ENDINGS = (".template", ".tmpl", ".in", ".example")
-# Of the databases that are ours: a file with one of these names was not written by anybody else.
+# Matches names of our databases: nobody else writes a file with such a name in it.
 _OURS = r"(?:dbm_[0-9a-f]{8}_\w+|dbmigrate_no_database)"
 _TELLING = {"url": rf"postgres\S*?/{_OURS}(?:\?\S*?)?", "database": _OURS}
 
@@ -52,7 +52,7 @@ class EnvFile:
         return cls(name, pattern)
 
     def located(self, folder: Path) -> EnvFile:
-        """Return it with paths that start at `folder`, and its pattern read.
+        """Return it with paths relative to `folder` resolved, and its pattern read.
 
         Raises `ValueError` if there is none, or none that can be used.
         """
@@ -69,7 +69,9 @@ class EnvFile:
             raise ValueError(f"{path} names no part of the address: {placeholders.names()}")
         own = folder / self.name
         is_path = "/" in self.name or "." in self.name
-        target = str(own.parent.resolve() / own.name) if is_path else ""  # no link is followed
+        target = (
+            str(own.parent.resolve() / own.name) if is_path else ""
+        )  # a link at the path itself is not followed
         return replace(self, pattern=str(path), target=target, text=text)
 
     @property
@@ -79,7 +81,7 @@ class EnvFile:
         return path.stem if path.suffix in _ENDINGS else path.name
 
     def filled(self, dsn: Dsn) -> str:
-        """Return what is in the file for a database."""
+        """Return the content of the file for a database."""
         return placeholders.fill(self.text, dsn)
 
     def is_filled(self, text: str) -> bool:

@@ -18,7 +18,7 @@ from pytest_dbmigrate.addresses.dsn import Dsn
 from pytest_dbmigrate.addresses.env_file import EnvFile
 from pytest_dbmigrate.errors import SettingError
 
-FOLDER = "addresses"  # of a run, for what is written in private
+FOLDER = "addresses"  # in a run's folder, for private files
 _VARIABLE_FORM = "or let the application read the file's path from a variable: VARIABLE={}"
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -54,7 +54,7 @@ class AddressFiles:
 
 @contextlib.contextmanager
 def private(files: Iterable[EnvFile], dsn: Dsn, folder: Path) -> Iterator[dict[str, str]]:
-    """Have the files whose paths variables hold in a new folder; yield those variables.
+    """Write the files whose paths variables hold to a new folder; yield those variables.
 
     Raises `SettingError` if one cannot be written.
     """
@@ -75,7 +75,7 @@ def private(files: Iterable[EnvFile], dsn: Dsn, folder: Path) -> Iterator[dict[s
 
 @contextlib.contextmanager
 def at_own_path(file: EnvFile, dsn: Dsn) -> Iterator[None]:
-    """Have a file at a path of its own.
+    """Keep a file at a path of the project's own during the block.
 
     What a killed run has left there is replaced. Raises `SettingError` if anything else is
     there, or if another run has written it and still lives.
@@ -87,7 +87,7 @@ def at_own_path(file: EnvFile, dsn: Dsn) -> Iterator[None]:
         descriptor = os.open(path, _NEW, 0o600)
     maker = os.getpid()
     try:
-        # says that the file is in use; a flock, as the application opens and closes the file here
+        # marks the file as in use; a flock, as the application opens and closes the file here
         file_locks.flock(descriptor)
         with _errors_of(path):
             _write(os.dup(descriptor), file.filled(dsn))
@@ -102,7 +102,7 @@ def at_own_path(file: EnvFile, dsn: Dsn) -> Iterator[None]:
 
 @contextlib.contextmanager
 def for_migrations(files: Iterable[EnvFile], dsn: Dsn, folder: Path) -> Iterator[dict[str, str]]:
-    """Have all files carry the address of the database to migrate.
+    """Let all files have the address of the database to migrate.
 
     Files at paths of their own are restored afterwards. Yield the variables of the others,
     which are in a new folder. Raises `SettingError` if one cannot be written.
@@ -128,7 +128,7 @@ def _rewritten(file: EnvFile, dsn: Dsn) -> Iterator[None]:
 
 
 def _remove_leftover(file: EnvFile, path: Path) -> None:
-    """Remove what a killed run has left; raises `SettingError` if it is anything else."""
+    """Remove the file of a killed run; raises `SettingError` if it is anything else."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         if not file_locks.try_flock(descriptor):
@@ -160,7 +160,7 @@ def _sharing_error(file: EnvFile) -> SettingError:
 
 
 def _write(descriptor: int, text: str) -> None:
-    """Write all of an open file, and close it: what was longer before ends where this does."""
+    """Replace the content of an open file, and close it."""
     with open(descriptor, "wb") as stream:
         stream.write(text.encode("utf-8"))
         stream.truncate()

@@ -192,7 +192,7 @@ def _engine(dsn: Dsn, driver: str) -> Engine:
 
 @contextmanager
 def _attributes(engine: Engine | None, wanted: Sequence[Sequence[str]]) -> Iterator[dict[str, Any]]:
-    """Yield the values of what is wanted in `config.attributes`."""
+    """Yield the values for `config.attributes`."""
     texts: dict[str, Any] = {"true": True, "false": False, "{engine}": engine}
     if engine is None or "{connection}" not in [value for _, value in wanted]:
         yield {name: texts.get(value, value) for name, value in wanted}

@@ -14,7 +14,7 @@ from pytest_dbmigrate.migrations.env_configuration import EnvConfiguration, Tabl
 
 @dataclass(frozen=True)
 class Record:
-    """What makes an upgrade one that may be resumed.
+    """Everything that a later run needs to resume an upgrade.
 
     `configured` is what env.py had told Alembic when the database was last migrated, if it
     was; `helpers` are files of the project that have a part in it besides env.py; `tables`
@@ -27,7 +27,7 @@ class Record:
     tables: TablesMade = field(default_factory=TablesMade)
 
     def configuration(self, env: EnvRun) -> EnvConfiguration:
-        """Return what env.py tells Alembic now.
+        """Return the configuration that env.py gives Alembic now.
 
         Raises `StaleStateError` where it has changed what the applied revisions rested on.
         """

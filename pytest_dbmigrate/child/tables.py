@@ -30,9 +30,9 @@ class Made:
         self._before = now if earlier.before is None else earlier.before
 
     def at_start(self) -> TablesMade:
-        """Return what to write down before the first revision."""
+        """Return what to record before the first revision."""
         return TablesMade(self._earlier, self._before)
 
     def at_end(self, now: list[str]) -> TablesMade:
-        """Return what to write down after the last revision."""
+        """Return what to record after the last revision."""
         return TablesMade(sorted({*self._earlier} | ({*now} - {*self._before})))

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def run(reference: str, work: Callable[[], T]) -> T:
-    """Return what `work` returns, called within what the reference names, if it names anything.
+    """Return the result of `work`, called in the surroundings that the reference names, if any.
 
     A function without a parameter returns a context manager; one with a parameter is given
     `work`, and calls it. Raises `MigrationError` if it does neither. What `work` raises is

@@ -22,7 +22,7 @@ Record = dict[str, Any]  # a value as JSON data
 
 
 class _Value:
-    """What a message is made of."""
+    """A part of a message."""
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
@@ -31,19 +31,19 @@ class _Value:
 
 
 class Request(_Value):
-    """What the parent asks for. `kind` is its name on the line, as for all messages."""
+    """A request of the parent. `kind` is its name on the line, as for all messages."""
 
     kind: ClassVar[str]
 
 
 class ProgressMessage(_Value):
-    """What the child tells while it works."""
+    """A message of the child while it works."""
 
     kind: ClassVar[str]
 
 
 class Answer(_Value):
-    """What the child tells last."""
+    """The last message of the child."""
 
     kind: ClassVar[str]
 
@@ -275,7 +275,7 @@ class Scripts(Answer):
 
 @dataclass(frozen=True)
 class Failed(Answer):
-    """Answer: what went wrong, as the record of a `DbmigrateError`."""
+    """Answer: the error, as the record of a `DbmigrateError`."""
 
     kind: ClassVar[str] = "error"
 

@@ -14,13 +14,13 @@ from typing import Any
 RUN_VARIABLE = "DBMIGRATE_RUN"  # the folder of the run to join
 COVERAGE_VARIABLE = "DBMIGRATE_RUN_COVERAGE"  # how a process of the run measures itself
 FOREGROUND_VARIABLE = "DBMIGRATE_RUN_FOREGROUND"  # how its run in the foreground goes, in JSON
-SUITE_VARIABLE = "DBMIGRATE_RUN_SUITE"  # the one suite that is this process's
+SUITE_VARIABLE = "DBMIGRATE_RUN_SUITE"  # the one suite of this process
 _XDIST_VARIABLE = "PYTEST_XDIST_WORKER"
 
 
 @dataclass(frozen=True)
 class ProcessRole:
-    """What a process is to its run.
+    """The role of a process in its run.
 
     A process that is nothing of the rest is a plain run, or xdist's controller. `name` tells it
     from the run's other processes, and `run_folder` is of the run that it joins, None if it is
@@ -35,7 +35,7 @@ class ProcessRole:
 
     @classmethod
     def from_environ(cls, environ: MutableMapping[str, str]) -> ProcessRole:
-        """Return the role of the process with this environment; its orders are taken out."""
+        """Return the role of the process with this environment; its variables are removed."""
         worker = environ.get(_XDIST_VARIABLE)
         suite = environ.pop(SUITE_VARIABLE, "")
         coverage = environ.pop(COVERAGE_VARIABLE, "")

@@ -64,12 +64,12 @@ class WaitingForBuilder(Note):
 
 @dataclass(frozen=True)
 class MigrationsBegun(Note):
-    """The migrations are about to be read; what was counted before is counted anew."""
+    """The migrations are about to be read; counting starts over."""
 
 
 @dataclass(frozen=True)
 class UpgradePlanned(Note):
-    """So many revisions of an environment are to be applied; `environment` is empty for one."""
+    """The number of revisions to apply in an environment; a single one has an empty name."""
 
     environment: str
     total: int
@@ -151,7 +151,7 @@ class BaselineStale(Note):
 
 @dataclass(frozen=True)
 class BaselineWritten(Note):
-    """The run was to accept the differences; `summary` says what has become of the file."""
+    """The run accepts the differences; `summary` says what happened to the file."""
 
     summary: str
 
@@ -182,7 +182,7 @@ class ConnectionsLeaked(Note):
 
 @dataclass(frozen=True)
 class DatabaseKept(Note):
-    """A test's database stays when the run ends; `command` opens it."""
+    """A test's database is kept when the run ends; `command` opens it."""
 
     command: str
 

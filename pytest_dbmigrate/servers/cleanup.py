@@ -40,13 +40,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--may-be-gone", action="store_true", help="the server may have ended")
     parser.add_argument("--unless-used", action="store_true", help="fail if a living run uses it")
     parser.add_argument("--path", action="append", default=[], help="a folder to import from")
-    told = parser.parse_args(arguments)
+    parsed = parser.parse_args(arguments)
     # What this interpreter finds by itself comes first: a folder of tests may have any names in
     # it. But not the folder of this file, which is no place for top-level modules.
     own = [entry for entry in sys.path if entry and Path(entry).resolve() != _FILE.parent]
-    sys.path[:] = own + [entry for entry in told.path if entry not in own]
+    sys.path[:] = own + [entry for entry in parsed.path if entry not in own]
     sweep = importlib.import_module(_MODULE)
-    sweep.main(told.folder, told.home, may_be_gone=told.may_be_gone, unless_used=told.unless_used)
+    sweep.main(
+        parsed.folder, parsed.home, may_be_gone=parsed.may_be_gone, unless_used=parsed.unless_used
+    )
 
 
 if __name__ == "__main__":

@@ -9,14 +9,14 @@ THROW_AWAY = {
     "full_page_writes": "off",  # a torn page matters only after a crash that is recovered from
     "wal_level": "minimal",  # nobody replicates it, so that bulk loads need no log
     "max_wal_senders": "0",  # wal_level=minimal refuses to start with any
-    "autovacuum": "off",  # nothing works in the background
+    "autovacuum": "off",  # no work in the background
     "checkpoint_timeout": "1d",  # nor at intervals
     "max_wal_size": "4GB",  # nor because of much that is written
     "max_connections": "200",  # many workers, each with an application's pool
     "dynamic_shared_memory_type": "mmap",  # in the data folder, and so removed with it
 }
 # For servers that live long enough to collect garbage. They recover from a crash of their own with
-# all that was committed. A crash of the machine is noticed, and the server is then made anew.
+# all that was committed. After a crash of the machine, which is noticed, the server is replaced.
 KEPT = {
     **THROW_AWAY,
     "synchronous_commit": "on",  # a commit survives the server; without fsync it is one write

@@ -19,7 +19,7 @@ _STARTING = (
     "too many clients",
     "remaining connection slots",
 )
-# Refusals that no waiting changes. libpq tells no SQLSTATE of a failed connection, only a text.
+# Refusals that waiting does not change. libpq has no SQLSTATE for a failed connection, only a text.
 _FINAL = (
     "authentication failed",
     "no pg_hba.conf entry",

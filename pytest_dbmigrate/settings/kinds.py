@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Entry:
-    """What one place says about a setting: an option, a variable, or a key of the ini file.
+    """The text of a setting in one place: an option, a variable, or a key of the ini file.
 
     `value` is text, or in pytest's native TOML table any type of TOML. `folders` are where
     relative paths start: the first of them, or for lines the first that has such a path.
@@ -35,7 +35,7 @@ class Entry:
 
 
 class HasValues(Protocol):
-    """What has a value for each setting: `Settings`."""
+    """An object with a value for each setting: `Settings`."""
 
     @property
     def values(self) -> Mapping[str, Any]:
@@ -94,7 +94,7 @@ class Spec(Generic[T]):
 
     @property
     def long_option(self) -> str:
-        """The spelling that is there whatever other plugins add."""
+        """The spelling that no other plugin can take."""
         return f"--dbmigrate-{self.option_name}"
 
     @property
@@ -140,12 +140,12 @@ class Spec(Generic[T]):
         return f"={str(value).lower() if isinstance(value, bool) else shown(value)}"
 
     def default_text(self) -> str:
-        """Return the default as a user would write it, nothing if there is none."""
+        """Return the default as a user would write it, empty if there is none."""
         return str(self.default)
 
 
 class Flag(Spec[bool]):
-    """On or off; `--no-db-NAME` takes back what the ini file says."""
+    """On or off; `--no-db-NAME` overrides the ini file."""
 
     def __init__(self, help_text: str, *, has_ini: bool = True) -> None:
         super().__init__(help_text, default=False, has_ini=has_ini)
@@ -211,7 +211,7 @@ class Server(Spec[ServerRequest]):
         return ServerRequest.parse(str(entry.value))
 
     def quoted(self, entry: Entry) -> str:
-        """Return the entry's value: no URL of ours, so rather too much is hidden."""
+        """Return the entry's value; as it may not be a valid URL, too much is hidden."""
         value = super().quoted(entry)
         return re.sub(r":.*@", ":***@", value) if value == f"={entry.value}" else value
 
@@ -252,7 +252,7 @@ class _Path(Text):
         return os.path.realpath(path)
 
     def is_there(self, path: Path) -> bool:
-        """Whether what is at the path is of the right kind."""
+        """Whether the path has the right kind of file."""
         raise NotImplementedError
 
     def quoted(self, entry: Entry) -> str:

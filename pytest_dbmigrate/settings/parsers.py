@@ -23,7 +23,7 @@ _ATTRIBUTE = re.compile(r"([A-Za-z_]\w*)\s*=\s*(.*)")
 
 @dataclass(frozen=True)
 class Attribute:
-    """Something for `config.attributes`: its name there, and what it is, in words."""
+    """An entry for `config.attributes`: its name there, and the text that says what it is."""
 
     name: str
     value: str

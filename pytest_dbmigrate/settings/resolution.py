@@ -59,7 +59,7 @@ def _refuse_unknown(names: Iterable[str], known: Iterable[str], what: str) -> No
     prefix = known[0][: len("dbmigrate_")]
     for name in names:
         if name.startswith(prefix) and name not in known:
-            import difflib  # two milliseconds that every run would pay for
+            import difflib  # costs two milliseconds, and only an error needs it
 
             from pytest_dbmigrate.errors import SettingError
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 GIVEN = "url"
-NAMED = ("docker", "embedded")  # the kinds that are asked for by their name
+NAMED = ("docker", "embedded")  # the kinds that can be requested by name
 
 
 @dataclass(frozen=True)

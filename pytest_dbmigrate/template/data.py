@@ -43,7 +43,7 @@ def fill(control: Control, run: Run, base: str, extension: Extension) -> str:
     shape = _shape(base, files)
     for known in builds.every(control):
         if known.shape == shape and known.sealed and control.is_sealed(names.template(known.id)):
-            builds.touch(control, base)  # what it is a copy of is as recent
+            builds.touch(control, base)  # the original is in use as well
             return known.id
     build = secrets.token_hex(4)
     dsn = builds.begin(control, build, run.id, [], shape, template=base)

@@ -13,10 +13,10 @@ class Extension(Protocol):
     """The project's own steps. Each raises `DbmigrateError` for what goes wrong in one."""
 
     def data_files(self) -> tuple[str, ...]:
-        """Return the source files of what puts data into the template; none if nothing does."""
+        """Return the source files of the hooks that put data into the template."""
 
     def put_data(self, connection: Connection) -> None:
-        """Put the data in."""
+        """Put the data into the template."""
 
     def change_differences(self, differences: list[Difference]) -> None:
         """Add to the differences, or remove some, before they are judged."""
@@ -30,7 +30,7 @@ class NoExtension:
         return ()
 
     def put_data(self, connection: Connection) -> None:
-        """Put nothing in."""
+        """Add no data."""
 
     def change_differences(self, differences: list[Difference]) -> None:
         """Leave them as they are."""

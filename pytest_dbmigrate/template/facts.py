@@ -20,7 +20,7 @@ How = Literal["fresh", "rebuilt", "resumed", "unchanged"]
 
 @dataclass(frozen=True)
 class AppliedRevision:
-    """A revision that is in effect in a build: which run has applied it, and when.
+    """A revision that is applied in a build: by which run, and when.
 
     `file` is its script, and `sources` are the digests of all files that it is made of.
     """

@@ -35,7 +35,7 @@ def ensure(
 
 
 def _first(control: Control, make: Callable[[], str]) -> str:
-    """Return the build that this process has made; record it, or why there is none."""
+    """Build the template, and record its build or the error. Returns the build."""
     try:
         build = make()
     except DbmigrateError as error:  # with its traceback and cause, which a record cannot hold

@@ -19,7 +19,7 @@ from pytest_dbmigrate.servers.options import KEPT, THROW_AWAY, as_arguments
 
 PORT = 5432
 _SERVICE = "postgres"
-_MEMORY = "/dbmigrate"  # where the data lies, in memory
+_MEMORY = "/dbmigrate"  # where the data is, in memory
 _USUAL_DATA = "/var/lib/postgresql"
 _RUN_LABEL, _PROJECT_LABEL = "org.pytest-dbmigrate.run", "org.pytest-dbmigrate.project"
 
@@ -88,7 +88,7 @@ def render(
         tmpfs=[_MEMORY],
         volumes=volumes,
         labels={**(given.get("labels") or {}), label: owner},
-        healthcheck={"disable": True},  # we ask the server itself, and sooner
+        healthcheck={"disable": True},  # we connect to the server itself, which is sooner
     )
     given.setdefault("shm_size", "256mb")
     if service.image:

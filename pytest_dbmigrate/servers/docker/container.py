@@ -44,7 +44,7 @@ class Project:
         return ["docker", "compose", "-f", str(self.file), "-p", self.name, *arguments]
 
     def work(self) -> guardian.Work:
-        """Return what the guardian has to remove in the end."""
+        """Return what the guardian has to remove at the end."""
         return guardian.Work(commands=[self.command("down", "--volumes", "--timeout", "0")])
 
     def start(
@@ -91,7 +91,7 @@ class Project:
             ) from None
 
     def _liveness(self) -> Callable[[], bool]:
-        """Return a question that asks Docker at most once a second whether the container runs."""
+        """Return a function that checks, at most once a second, whether the container runs."""
         next_check = clock.now() + _CHECK_SECONDS
         running = True
 

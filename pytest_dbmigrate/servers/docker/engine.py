@@ -17,7 +17,7 @@ ANSWER_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Engine:
-    """An engine that answered. `host` is where the ports it publishes are reached."""
+    """An engine that answered. Its published ports are reached at `host`."""
 
     host: str
     version: str
@@ -37,15 +37,15 @@ def find(seconds: float = ANSWER_SECONDS) -> Engine:
     if not shutil.which("docker"):
         raise ServerError("there is no docker command", todo=_advice())
     try:
-        said = commands.run(["docker", "version", "--format", "{{.Server.Version}}"], seconds)
+        result = commands.run(["docker", "version", "--format", "{{.Server.Version}}"], seconds)
     except subprocess.TimeoutExpired:
         raise ServerError(
             f"no Docker engine answered within {seconds:g} s", tried=(_where(),), todo=_advice()
         ) from None
-    if said.returncode:
+    if result.returncode:
         raise ServerError(
             "no Docker engine answered",
-            tried=(_where(), *said.stderr.strip().splitlines()[-1:]),
+            tried=(_where(), *result.stderr.strip().splitlines()[-1:]),
             todo=_advice(),
         )
     if commands.run(["docker", "compose", "version"], 10).returncode:
@@ -54,17 +54,17 @@ def find(seconds: float = ANSWER_SECONDS) -> Engine:
             tried=("docker compose version",),
             todo=("install Docker Compose v2, or use --db-server=embedded",),
         )
-    return Engine(_reached_at(_endpoint()), said.stdout.strip())
+    return Engine(_reached_at(_endpoint()), result.stdout.strip())
 
 
 def _endpoint() -> str:
     configured = os.environ.get("DOCKER_HOST", "").strip()
     if configured:
         return configured
-    said = commands.run(
+    result = commands.run(
         ["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"], 10
     )
-    return said.stdout.strip()
+    return result.stdout.strip()
 
 
 def _reached_at(endpoint: str) -> str:

@@ -17,13 +17,13 @@ def ensure(image: str) -> None:
     try:
         pulled = commands.run(["docker", "pull", "--quiet", image], _PULL_SECONDS)
     except subprocess.TimeoutExpired:
-        said = [f"no end after {_PULL_SECONDS:g} s"]
+        output = [f"no end after {_PULL_SECONDS:g} s"]
     else:
         if pulled.returncode == 0:
             return
-        said = pulled.stderr.strip().splitlines()[-1:]
+        output = pulled.stderr.strip().splitlines()[-1:]
     raise ServerError(
         f"the Docker engine does not have image {image}, and cannot pull it",
-        tried=(f"docker pull {image}", *said),
+        tried=(f"docker pull {image}", *output),
         todo=("name another one with --db-image, or use --db-server=embedded",),
     )

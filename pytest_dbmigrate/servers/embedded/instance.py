@@ -24,7 +24,7 @@ _SCRAM_ITERATIONS_SINCE = 16
 
 
 def initialize(place: Place, dsn: Dsn) -> None:
-    """Make the data folder. Raises `ServerError` with what initdb said."""
+    """Make the data folder. Raises `ServerError` with the output of initdb."""
     password = place.folder / "password"
     write_private(password, dsn.password + "\n")
     place.account.own(password)
@@ -137,7 +137,7 @@ def bury(process: ServerProcess, folder: Path) -> None:
     server_process.end_strays(process.folder)
     # Postgres refuses to start while the process that postmaster.pid names lives. A dead postmaster
     # whose parent has not reaped it counts as living, and so does any process that has its number
-    # by now. Nobody works in the folder any more, so the file tells nothing true.
+    # by now. No process uses the folder any more, so the file is stale.
     for file in [*Path(process.folder).glob("postmaster.pid"), *folder.glob(".s.*")]:
         file.unlink()
 

@@ -67,7 +67,7 @@ class Embedded(ServerKind):
             self.record(server.dsn),
             programs=Identity.of(found.folder),
             folder=str(folder),
-            # enough to end what works there, whenever this process is killed
+            # enough to end its processes, whenever this one is killed
             process=ServerProcess([], str(place.data_in(folder)), str(place.log_in(folder)), {}),
         )
         with self.recorded(kept, record):

@@ -88,7 +88,7 @@ def prepare(programs: Programs, folder: Path) -> Place:
 
 
 def has_room_in_memory() -> bool:
-    """Whether a data folder can be in memory: it is there, open to us, and has a GiB free."""
+    """Whether a data folder can be in memory: `/dev/shm` is writable and has 1 GiB free."""
     try:
         return os.access(MEMORY, os.W_OK | os.X_OK) and shutil.disk_usage(MEMORY).free >= _ROOM
     except OSError:

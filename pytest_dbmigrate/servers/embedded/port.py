@@ -18,7 +18,7 @@ def reserve(before: Dsn | None = None) -> tuple[Dsn, socket.socket]:
     # The socket is bound but never listens. The kernel gives a bound port to nobody who asks for
     # any free one, but lets a second socket bind it by its number if both have SO_REUSEADDR and
     # neither listens yet. Postgres sets that option, so that it can listen on the port while we
-    # still hold it: there is no moment at which the port is nobody's.
+    # still hold it: the port is never free in between.
     holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
