@@ -51,6 +51,20 @@ MISMATCH = """
         def test_it(self, catalogue):
             pass
 """
+OTHER_MISMATCH = """
+    import pytest
+
+    @pytest.fixture
+    def session(migrated_db):
+        return migrated_db
+
+    @pytest.fixture(scope="module")
+    def catalogue(session):
+        return session
+
+    def test_it(catalogue):
+        pass
+"""
 
 
 @pytest.fixture
@@ -74,9 +88,11 @@ def test_a_database_of_a_module_lives_through_its_tests(
 
 
 def test_a_database_is_gone_when_it_is_released(items_project: Project) -> None:
+    """A pooled engine does not keep it either."""
     items_project.tests("""
         import psycopg
         import pytest
+        import sqlalchemy as sa
 
         def is_there(database, migrated_db):
             query = "select count(*) from pg_database where datname = %s"
@@ -101,9 +117,16 @@ def test_a_database_is_gone_when_it_is_released(items_project: Project) -> None:
             assert first.name != second.name
             assert first.name.endswith("_aside_1") and second.name.endswith("_aside_1")
             assert is_there(first, migrated_db) and is_there(second, migrated_db)
+
+        def test_pooled_engine(migrated_db_factory, migrated_db):
+            with migrated_db_factory() as database:
+                engine = sa.create_engine(database.url)
+                with engine.connect() as connection:
+                    connection.execute(sa.text("select 1"))
+            assert not is_there(database, migrated_db)
     """)
 
-    items_project.run().assert_outcomes(passed=3)
+    items_project.run().assert_outcomes(passed=4)
 
 
 def test_what_nobody_releases_is_gone_with_the_run(runs: Runs) -> None:
@@ -130,20 +153,6 @@ def databases(runs: Runs, ended: Ended) -> list[str]:
     with psycopg.connect(runs.project.server_url()) as connection:
         query = "select datname from pg_database where starts_with(datname, %s)"
         return [name for (name,) in connection.execute(query, [f"dbm_{run_id}_"])]
-
-
-def test_a_pooled_engine_does_not_keep_a_database(items_project: Project) -> None:
-    items_project.tests("""
-        import sqlalchemy as sa
-
-        def test_it(migrated_db_factory):
-            with migrated_db_factory() as database:
-                engine = sa.create_engine(database.url)
-                with engine.connect() as connection:
-                    connection.execute(sa.text("select 1"))
-    """)
-
-    items_project.run().assert_outcomes(passed=1)
 
 
 def test_what_a_database_has_left_open_is_named(runs: Runs) -> None:
@@ -201,44 +210,25 @@ def test_without_a_database_a_test_says_so_in_one_line(items_project: Project) -
     result.stdout.fnmatch_lines(["no database: revision 0002 failed (explained at the end)"])
 
 
-@pytest.mark.parametrize("scope", ["class", "module", "package", "session"])
-def test_a_fixture_of_a_higher_scope_is_told_to_ask_for_the_factory(
-    items_project: Project, scope: str
-) -> None:
-    items_project.tests(MISMATCH.format(scope=scope))
+def test_a_fixture_of_a_higher_scope_is_told_to_ask_for_the_factory(items_project: Project) -> None:
+    scopes = ("class", "module", "package", "session")
+    for scope in scopes:
+        items_project.tests(MISMATCH.format(scope=scope), f"test_{scope}.py")
+    items_project.tests(OTHER_MISMATCH, "test_other.py")
 
     result = items_project.run()
 
-    result.assert_outcomes(errors=1)
+    result.assert_outcomes(errors=5)
     said = output(result)
-    assert (
-        f"ScopeMismatch: migrated_db is the database of one test, and a fixture of scope {scope} "
-        "asked for it: let that fixture ask for migrated_db_factory, whose databases live as long "
-        "as it does (with migrated_db_factory() as database: ...)\n"
-        "Requesting fixture stack:\n"
-        "test_it.py:3:  def catalogue(migrated_db)\n"
-        "Requested fixture:\n"
-    ) in said
-    assert said.count("ScopeMismatch") == 2  # and in pytest's short summary
-
-
-def test_another_mismatch_is_told_as_pytest_tells_it(items_project: Project) -> None:
-    items_project.tests("""
-        import pytest
-
-        @pytest.fixture
-        def session(migrated_db):
-            return migrated_db
-
-        @pytest.fixture(scope="module")
-        def catalogue(session):
-            return session
-
-        def test_it(catalogue):
-            pass
-    """)
-
-    result = items_project.run()
-
-    result.assert_outcomes(errors=1)
-    assert "You tried to access the function scoped fixture session" in output(result)
+    for scope in scopes:
+        assert (
+            f"ScopeMismatch: migrated_db is the database of one test, and a fixture of scope "
+            f"{scope} asked for it: let that fixture ask for migrated_db_factory, whose databases "
+            "live as long as it does (with migrated_db_factory() as database: ...)\n"
+            "Requesting fixture stack:\n"
+            f"test_{scope}.py:3:  def catalogue(migrated_db)\n"
+            "Requested fixture:\n"
+        ) in said, scope
+    # another mismatch is told as pytest tells it
+    assert "You tried to access the function scoped fixture session" in said
+    assert said.count("ScopeMismatch") == 2 * 5  # and in pytest's short summary

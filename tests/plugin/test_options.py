@@ -412,11 +412,11 @@ def test_another_type_of_toml_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("option", "variable", "header", "applied"),
+    ("option", "variable", "header"),
     [
-        ("first", "second", "target=first (option)", "1 revision"),
-        (None, "second", "target=second (environment)", "2 revisions"),
-        (None, None, "target=third (ini)", "3 revisions"),
+        ("first", "second", "target=first (option)"),
+        (None, "second", "target=second (environment)"),
+        (None, None, "target=third (ini)"),
     ],
 )
 def test_an_option_goes_before_the_environment_and_that_before_the_ini_file(
@@ -425,30 +425,32 @@ def test_an_option_goes_before_the_environment_and_that_before_the_ini_file(
     option: str | None,
     variable: str | None,
     header: str,
-    applied: str,
 ) -> None:
-    for revision in ("first", "second", "third", "fourth"):
-        project.revision(revision, "pass")
     project.ini("dbmigrate_target = third")
     if variable:
         monkeypatch.setenv("DBMIGRATE_TARGET", variable)
-    project.tests("def test_it(migrated_db): pass")
+    project.tests(UNIT_TEST)
 
     result = project.run(*([f"--db-target={option}"] if option else []))
 
     result.assert_outcomes(passed=1)
     assert header in told(result)[0]
-    assert told(result)[2].startswith(f"fresh: {applied} applied in ")
 
 
-def test_an_empty_option_overrides_the_ini_file(items_project: Project) -> None:
+def test_an_option_and_a_variable_are_heeded_and_an_empty_option_overrides_the_ini_file(
+    items_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--db-fresh` is what every run does."""
+    items_project.models(ITEM_MODEL + 'sa.Table("lost", metadata, sa.Column("id", sa.Integer))\n')
     items_project.ini("dbmigrate_alembic = elsewhere/alembic.ini")
     items_project.write("elsewhere/alembic.ini", "[alembic]\nscript_location = nowhere\n")
+    monkeypatch.setenv("DBMIGRATE_CHECK", "warn")
     items_project.tests("def test_it(migrated_db): pass")
 
-    result = items_project.run("--db-alembic=")
+    result = items_project.run("--db-alembic=", "--db-fresh")
 
     result.assert_outcomes(passed=1)
+    assert "the models have table lost; no migration adds it" in output(result)
 
 
 def test_a_relative_path_in_the_ini_file_starts_at_the_ini_file(project: Project) -> None:
@@ -476,27 +478,6 @@ def test_a_relative_path_in_an_option_starts_at_the_working_folder(project: Proj
 
     assert result.ret == pytest.ExitCode.OK
     assert f"alembic={project.path / 'alembic.ini'} (option)" in told(result)[0]
-
-
-def test_fresh_is_what_every_run_does(items_project: Project) -> None:
-    items_project.tests("def test_it(migrated_db): pass")
-
-    result = items_project.run("--db-fresh")
-
-    result.assert_outcomes(passed=1)
-
-
-def test_the_check_can_be_chosen_in_the_environment(
-    items_project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    items_project.models(ITEM_MODEL + 'sa.Table("lost", metadata, sa.Column("id", sa.Integer))\n')
-    monkeypatch.setenv("DBMIGRATE_CHECK", "warn")
-    items_project.tests("def test_it(migrated_db): pass")
-
-    result = items_project.run()
-
-    result.assert_outcomes(passed=1)
-    assert "the models have table lost; no migration adds it" in output(result)
 
 
 def test_programs_that_do_not_run_are_refused(items_project: Project) -> None:
