@@ -140,7 +140,7 @@ def test_a_killed_worker_is_replaced_by_one_that_has_a_database(runs: Runs) -> N
             migrated_db.connect(autocommit=True).execute("insert into item values (1)")
         """
     )
-    ended = runs.run("-n", "1", plugins=XDIST)
+    ended = runs.run("-n", "1", server="url", plugins=XDIST)
     assert (ended.status, ended.verdict) == (pytest.ExitCode.TESTS_FAILED, "1 failed, 2 passed")
     assert "worker 'gw0' crashed while running 'test_it.py::test_kills_its_worker'" in ended.output
 
@@ -166,7 +166,7 @@ def test_a_worker_killed_in_the_migration_leaves_it_to_another(runs: Runs) -> No
 def test_a_failing_migration_is_explained_once_and_unit_tests_pass(runs: Runs) -> None:
     runs.project.revision("0002", 'op.execute("select 1 / 0")')
     runs.project.tests(WRITES.format(count=6) + "\n    def test_unit():\n        pass\n")
-    ended = runs.run("-n", "2", plugins=XDIST)
+    ended = runs.run("-n", "2", server="url", plugins=XDIST)
     assert (ended.status, ended.verdict) == (pytest.ExitCode.TESTS_FAILED, "1 passed, 6 errors")
     said = "no database: revision 0002 failed (explained at the end)"
     assert [line for line in ended.lines if line == said] == [said] * 6
