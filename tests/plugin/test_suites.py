@@ -40,7 +40,7 @@ def test_is_in_no_worker():
 """
 
 
-def test_folders_of_the_usual_names_are_suites_of_one_run(suites: Suites) -> None:
+def test_folders_of_the_usual_names_are_suites_of_one_run_with_a_table(suites: Suites) -> None:
     suites.files(unit=TWO, integration=TWO.replace("pass", "assert 0", 1))
 
     result = suites.run()
@@ -59,13 +59,6 @@ def test_folders_of_the_usual_names_are_suites_of_one_run(suites: Suites) -> Non
         "tests/integration/test_it.py F.s                                         [100%]",
         "",
     ]
-
-
-def test_the_table_of_suites_fits_a_terminal_of_eighty_columns(suites: Suites) -> None:
-    suites.files(unit=TWO, integration=TWO.replace("pass", "assert 0", 1))
-
-    result = suites.run()
-
     lines = result.outlines
     begin = next(n for n, line in enumerate(lines) if line.strip("= ") == "suites")
     assert [re.sub(r"\d+\.\d\d", "0.00", line) for line in lines[begin : begin + 4]] == [
@@ -343,8 +336,20 @@ def test_a_plugin_that_comes_too_late_for_suites_says_so(suites: Suites) -> None
     )
 
 
-@pytest.mark.parametrize("arguments", [(), ("tests",), ("-n0",), ("--db-suite=integration,unit",)])
-@pytest.mark.parametrize("lines", ["", LINES], ids=["by name", "by lines"])
+@pytest.mark.parametrize(
+    ("lines", "arguments"),
+    [
+        pytest.param(lines, arguments, marks=() if lines in chosen else pytest.mark.matrix)
+        for arguments, chosen in {
+            (): ("", LINES),
+            ("tests",): ("",),
+            ("-n0",): ("", LINES),
+            ("--db-suite=integration,unit",): (LINES,),
+        }.items()
+        for lines in ("", LINES)
+    ],
+    ids=lambda it: " ".join(it) if isinstance(it, tuple) else "by lines" if it else "by name",
+)
 def test_tests_behind_links_are_run(
     suites: Suites, tmp_path_factory: pytest.TempPathFactory, arguments: tuple[str, ...], lines: str
 ) -> None:

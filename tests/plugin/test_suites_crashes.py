@@ -57,24 +57,23 @@ def test_a_crash_is_one_failure_and_all_other_tests_run(
     assert output(result).count(f"crashed while running 'tests/{where}/test_it.py::test_dies'") == 1
 
 
-def test_junit_has_a_crashed_test_with_its_suite(suites: Suites) -> None:
-    suites.files(unit="import os\ndef test_dies(): os._exit(1)\n", integration=PASSES)
-
-    suites.run("--junitxml=junit.xml")
-
-    found = ET.parse(suites.path / "junit.xml").getroot().iter("testcase")
-    assert {
-        case.get("name"): [(it.get("name"), it.get("value")) for it in case.iter("property")]
-        for case in found
-    } == {"test_dies": [("suite", "unit")], "test_one": [("suite", "integration")]}
-
-
-def test_a_crash_in_the_last_test_needs_no_other_worker(suites: Suites) -> None:
+def test_a_crash_in_the_last_test_needs_no_other_worker_and_is_in_junit_with_its_suite(
+    suites: Suites,
+) -> None:
     suites.files(unit=f"import os\n{PASSES}def test_dies(): os._exit(1)\n", integration=PASSES)
 
-    result = suites.run()
+    result = suites.run("--junitxml=junit.xml")
 
     assert verdict(result) == "1 failed, 2 passed"
+    found = ET.parse(suites.path / "junit.xml").getroot().iter("testcase")
+    assert sorted(
+        (case.get("name"), [(it.get("name"), it.get("value")) for it in case.iter("property")])
+        for case in found
+    ) == [
+        ("test_dies", [("suite", "unit")]),
+        ("test_one", [("suite", "integration")]),
+        ("test_one", [("suite", "unit")]),
+    ]
 
 
 def test_a_crash_stops_the_run_with_x(suites: Suites) -> None:
@@ -86,16 +85,20 @@ def test_a_crash_stops_the_run_with_x(suites: Suites) -> None:
     assert "stopping after 1 failures" in output(result)
 
 
-def test_a_suite_whose_worker_dies_again_and_again_is_given_up(suites: Suites) -> None:
-    suites.files(unit=MANY.format(20), integration=PASSES)
+def test_suites_whose_workers_die_again_and_again_are_given_up(suites: Suites) -> None:
+    suites.files(unit=MANY.format(20), e2e="import os\nos._exit(3)\n", integration=PASSES)
 
     result = suites.run()
 
     assert (result.ret, verdict(result)) == (
         pytest.ExitCode.TESTS_FAILED,
-        "5 failed, 1 passed, 1 error",
+        "5 failed, 1 passed, 2 errors",
     )
     assert "suite unit was given up: its worker died 5 times" in result.outlines
+    assert (
+        "suite e2e was given up: its worker died 2 times before its tests were collected"
+        in result.outlines
+    )
 
 
 def test_the_number_of_restarts_is_the_users(suites: Suites) -> None:
@@ -105,18 +108,6 @@ def test_the_number_of_restarts_is_the_users(suites: Suites) -> None:
 
     assert verdict(result) == "1 failed, 1 passed, 1 error"
     assert "suite unit was given up: its worker died once" in result.outlines
-
-
-def test_a_suite_that_dies_while_it_is_imported_is_given_up(suites: Suites) -> None:
-    suites.files(unit="import os\nos._exit(3)\n", integration=PASSES)
-
-    result = suites.run()
-
-    assert (result.ret, verdict(result)) == (pytest.ExitCode.TESTS_FAILED, "1 passed, 1 error")
-    assert (
-        "suite unit was given up: its worker died 2 times before its tests were collected"
-        in result.outlines
-    )
 
 
 def test_a_worker_that_dies_while_it_waits_for_its_turn_is_replaced(suites: Suites) -> None:
@@ -155,7 +146,7 @@ def runs(items_project: Project) -> Iterator[Runs]:
         yield runs
 
 
-@pytest.mark.parametrize("where", ["unit", "integration"])
+@pytest.mark.parametrize("where", ["unit", pytest.param("integration", marks=pytest.mark.matrix)])
 def test_no_database_and_no_process_stays_behind(runs: Runs, where: str) -> None:
     uses = "def test_uses(migrated_db): migrated_db.connect().execute('select 1 from item')\n"
     dies = f"import os, signal\n{uses}def test_dies(migrated_db): {KILLED}\n{uses}".replace(
