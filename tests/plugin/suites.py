@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 
@@ -46,6 +47,8 @@ def test_warns(): warnings.warn(Odd("left", "right"))
 def test_number(number): assert number != 3
 """
 
+_plain: dict[tuple[str, ...], pytest.RunResult] = {}  # by the texts of the project, too
+
 
 class Suites:
     """A project of which only the tests matter; no run of it has to do with a database."""
@@ -81,6 +84,18 @@ class Suites:
     def run(self, *arguments: str, plugins: Iterable[str] = ("xdist",)) -> pytest.RunResult:
         """Run its tests, with our plugin and the named ones only."""
         return self.project.run(*arguments, server="", plugins=plugins)
+
+    def plain(self, *arguments: str) -> pytest.RunResult:
+        """Return what plain pytest comes to: it runs once for all tests with the same project.
+
+        Not for options that write a file.
+        """
+        files = sorted(it for it in self.path.rglob("*") if it.suffix in (".py", ".ini"))
+        texts = [f"{it.relative_to(self.path)}\n{it.read_text(encoding='utf-8')}" for it in files]
+        key = (hashlib.sha256("\0".join(texts).encode()).hexdigest(), *arguments)
+        if key not in _plain:
+            _plain[key] = self.run(*PLAIN, *arguments)
+        return _plain[key]
 
 
 def verdict(result: pytest.RunResult) -> str:

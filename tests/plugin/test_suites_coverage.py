@@ -96,8 +96,23 @@ def found(suites: Suites, name: str, *, contexts: bool = False) -> Found:
 SEPARATELY = ("tests/unit", "tests/integration")
 
 
-def measure_separately(suites: Suites, *arguments: str, how: str) -> None:
-    """Leave the union of two runs of a suite each in `union.data`."""
+@pytest.fixture(scope="module")
+def unions() -> dict[tuple[str, ...], Found]:
+    """What suites measure alone, by how: measured once for all the tests that compare with it."""
+    return {}
+
+
+def measured_separately(
+    suites: Suites, unions: dict[tuple[str, ...], Found], *arguments: str, how: str
+) -> Found:
+    """Return the union of two runs of a suite each."""
+    key = (how, *arguments)
+    if key not in unions:
+        unions[key] = _measure_separately(suites, *arguments, how=how)
+    return unions[key]
+
+
+def _measure_separately(suites: Suites, *arguments: str, how: str) -> Found:
     files: list[str] = []
     for number, path in enumerate(SEPARATELY):
         files.append(f"alone{number}.data")
@@ -112,6 +127,7 @@ def measure_separately(suites: Suites, *arguments: str, how: str) -> None:
         alone = CoverageData(str(suites.path / file))
         alone.read()
         union.update(alone)
+    return found(suites, "union.data", contexts=any("context" in it for it in arguments))
 
 
 @pytest.mark.parametrize(
@@ -126,17 +142,19 @@ def measure_separately(suites: Suites, *arguments: str, how: str) -> None:
     ids=str,
 )
 def test_pytest_cov_measures_the_union(
-    measured: Suites, options: tuple[str, ...], how: tuple[str, ...]
+    measured: Suites,
+    unions: dict[tuple[str, ...], Found],
+    options: tuple[str, ...],
+    how: tuple[str, ...],
 ) -> None:
     options = ("--cov=.", *options)
-    measure_separately(measured, *options, how="pytest-cov")
+    separately = measured_separately(measured, unions, *options, how="pytest-cov")
 
     result = measured.run(*options, *how, plugins=("xdist", "pytest_cov"))
 
     assert result.ret == pytest.ExitCode.OK
-    contexts = "--cov-context=test" in options
-    ours = found(measured, ".coverage", contexts=contexts)
-    assert ours == found(measured, "union.data", contexts=contexts)
+    ours = found(measured, ".coverage", contexts="--cov-context=test" in options)
+    assert ours == separately
     assert "tests/unit/conftest.py" in ours
     (percent,) = (line.split()[-1] for line in result.outlines if line.startswith("TOTAL"))
     assert percent == ("92%" if "--cov-branch" in options else "91%")
@@ -145,16 +163,19 @@ def test_pytest_cov_measures_the_union(
 @pytest.mark.parametrize("how", [(), ("-n", "2"), ("-n0",)], ids=str)
 @pytest.mark.parametrize("branch", [(), ("--branch",)], ids=str)
 def test_coverage_run_measures_the_union(
-    measured: Suites, branch: tuple[str, ...], how: tuple[str, ...]
+    measured: Suites,
+    unions: dict[tuple[str, ...], Found],
+    branch: tuple[str, ...],
+    how: tuple[str, ...],
 ) -> None:
     options = (*branch, "--source=.", "--context=some")
-    measure_separately(measured, *options, how="coverage run")
+    separately = measured_separately(measured, unions, *options, how="coverage run")
 
     command = measured.project.command(*how, server="", plugins=("xdist",))[1:]
     coverage(measured, "run", *options, *command)
 
     ours = found(measured, ".coverage", contexts=True)
-    assert ours == found(measured, "union.data", contexts=True)
+    assert ours == separately
     assert "tests/unit/conftest.py" in ours
 
 

@@ -1,12 +1,12 @@
 """Outcomes of suites in each way, in turns, with `-n2` and with `-n0`: those of plain pytest.
 
-`make test` tries each case in one way and each way with several cases; `make test-all` has all
-the pairs.
+`make test` tries each case in one way, here or in a test of another module, and each way with
+several cases; `make test-all` has all the pairs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -17,15 +17,24 @@ WAYS = {"in turns": (), "n2": ("-n", "2"), "n0": ("-n0",)}
 each_way = pytest.mark.parametrize("how", WAYS.values(), ids=WAYS)
 
 
-def by_turns(cases: Mapping[str, object]) -> pytest.MarkDecorator:
-    """Parametrize with each case in one of the ways, and in the other two as a matrix."""
+def by_turns(
+    cases: Mapping[str, object], *, elsewhere: Container[str] = ()
+) -> pytest.MarkDecorator:
+    """Parametrize with each case in one of the ways, and in the other two as a matrix.
+
+    Cases that a test `elsewhere` has in `make test` are a matrix in all ways.
+    """
     return pytest.mark.parametrize(
         ("case", "how"),
         [
             pytest.param(
                 *(case, how),
                 id=f"{name}-{way}",
-                marks=() if number % len(WAYS) == place else pytest.mark.matrix,
+                marks=(
+                    ()
+                    if number % len(WAYS) == place and name not in elsewhere
+                    else pytest.mark.matrix
+                ),
             )
             for number, (name, case) in enumerate(cases.items())
             for place, (way, how) in enumerate(WAYS.items())
@@ -50,7 +59,7 @@ ENDS = "import pytest\ndef test_ends(): pytest.exit('enough', returncode=7)\n"
 def compared(suites: Suites, how: tuple[str, ...], *arguments: str) -> pytest.RunResult:
     """Return a run with suites that came to what the run without them did."""
     suites.forget()
-    plain = suites.run("-rA", *PLAIN, *arguments)
+    plain = suites.plain("-rA", *arguments)
     suites.forget()
     result = suites.run("-rA", *how, *arguments)
     assert (result.ret, outcomes(result)) == (plain.ret, outcomes(plain))
@@ -72,7 +81,14 @@ def compared(suites: Suites, how: tuple[str, ...], *arguments: str) -> pytest.Ru
             ("--strict-markers",),
             ("--runxfail",),
         )
-    }
+    },
+    elsewhere=(  # test_suites_results has them in turns, and the first with `-n 2`
+        "",
+        "-k number and not integration",
+        "-m slow",
+        "--deselect tests/unit/test_it.py::test_passes --ignore=tests/test_loose.py",
+        "tests/integration/test_it.py::test_fails tests/unit/test_it.py",
+    ),
 )
 def test_each_test_comes_out_as_in_plain_pytest(
     suites: Suites, case: tuple[str, ...], how: tuple[str, ...]
@@ -86,7 +102,8 @@ def test_each_test_comes_out_as_in_plain_pytest(
         "pytest_rerunfailures": ("-p", "pytest_rerunfailures", "--reruns=1"),
         "pytest_timeout": ("-p", "pytest_timeout", "--timeout=30"),
         "pytest_randomly": ("-p", "randomly", "-p", "no:cacheprovider"),
-    }
+    },
+    elsewhere=("pytest_rerunfailures",),  # test_suites_plugins
 )
 def test_each_test_comes_out_so_with_other_plugins(
     suites: Suites, case: tuple[str, ...], how: tuple[str, ...]
@@ -95,7 +112,10 @@ def test_each_test_comes_out_so_with_other_plugins(
     compared(suites, how, *case)
 
 
-@by_turns({option: option for option in ("--lf", "--ff", "--sw")})
+@by_turns(
+    {option: option for option in ("--lf", "--ff", "--sw")},
+    elsewhere=("--lf", "--sw"),  # test_suites_results in turns, test_suites_foreground with `-n0`
+)
 def test_what_failed_is_run_again(suites: Suites, case: str, how: tuple[str, ...]) -> None:
     suites.ini("dbmigrate_suites =\n    a: tests/a\n    b: tests/b\n    c: tests/c")
     suites.files(a=PASSES, b=FLAKY + PASSES, c=PASSES)
@@ -116,7 +136,12 @@ def test_what_failed_is_run_again(suites: Suites, case: str, how: tuple[str, ...
         "an import fails": (PASSES, "import no_such_module\n", pytest.ExitCode.INTERRUPTED),
         "pytest.exit": (ENDS, PASSES, 7),
         "a crash": (DIES, PASSES, pytest.ExitCode.TESTS_FAILED),
-    }
+    },
+    elsewhere=(  # in the order of test_suites_foreground, _results, _crashes
+        "an import fails",
+        "pytest.exit",
+        "a crash",
+    ),
 )
 def test_the_exit_status_is_that_of_one_run(
     suites: Suites, case: tuple[str, str, int], how: tuple[str, ...]
@@ -127,10 +152,12 @@ def test_the_exit_status_is_that_of_one_run(
 
 
 @each_way
-def test_junit_has_each_test_once(suites: Suites, how: tuple[str, ...]) -> None:
+def test_junit_and_a_page_of_pytest_html_have_each_test_once(
+    suites: Suites, how: tuple[str, ...]
+) -> None:
     suites.mix()
     suites.run("--junitxml=plain.xml", *PLAIN)
-    suites.run("--junitxml=ours.xml", *how)
+    suites.run("--junitxml=ours.xml", "--html=page.html", *how, plugins=PAGE)
 
     def cases(name: str) -> list[tuple[str, str]]:
         found = ET.parse(suites.path / name).getroot().iter("testcase")
@@ -138,11 +165,6 @@ def test_junit_has_each_test_once(suites: Suites, how: tuple[str, ...]) -> None:
 
     assert cases("ours.xml") == cases("plain.xml")
 
-
-@each_way
-def test_a_page_of_pytest_html_has_each_test(suites: Suites, how: tuple[str, ...]) -> None:
-    suites.mix()
-    suites.run("--html=page.html", *how, plugins=PAGE)
     pages = sorted(suites.path.glob("page*.html"))
     for module in ("unit", "integration"):
         found = [it for it in pages if f"tests/{module}/test_it.py::test_fails" in it.read_text()]

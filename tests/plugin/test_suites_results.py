@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import time
+from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -24,7 +25,7 @@ def mixed(suites: Suites) -> Suites:
 
 def same(suites: Suites, *arguments: str, ordered: bool = True) -> pytest.RunResult:
     """Run with suites and without; assert that both come to the same."""
-    plain = suites.run("-rA", "-p", "no:cacheprovider", *PLAIN, *arguments)
+    plain = suites.plain("-rA", "-p", "no:cacheprovider", *arguments)
     result = suites.run("-rA", "-p", "no:cacheprovider", *arguments)
     assert (result.ret, verdict(result)) == (plain.ret, verdict(plain))
     assert outcomes(result) == outcomes(plain)
@@ -36,8 +37,8 @@ def same(suites: Suites, *arguments: str, ordered: bool = True) -> pytest.RunRes
     [
         (),
         ("-n", "2"),
-        ("-n", "2", "--dist=loadscope"),
-        ("-n", "2", "--dist=worksteal"),
+        ("-n", "2", "--dist=loadscope", "--ignore=tests/test_loose.py"),
+        ("-n", "2", "--dist=worksteal", "--ignore=tests/test_loose.py"),
         ("--db-suites=concurrent",),
         ("-k", "number and not integration"),
         ("-m", "slow"),
@@ -55,7 +56,7 @@ def test_counts_and_exit_status_are_those_of_plain_pytest(
     mixed: Suites, arguments: tuple[str, ...]
 ) -> None:
     if "--db-suites=concurrent" in arguments:
-        plain = mixed.run(*PLAIN)
+        plain = mixed.plain()
         result = mixed.run(*arguments)
         assert (result.ret, verdict(result)) == (plain.ret, verdict(plain))
     else:
@@ -121,23 +122,16 @@ def test_quiet_runs_show_points_and_the_table_alone(suites: Suites) -> None:
     ]
 
 
-def test_verbose_runs_name_each_test(suites: Suites) -> None:
-    suites.files(unit=PASSES, integration=PASSES)
-
-    result = suites.run("-v")
-
-    assert [line for line in result.outlines if "PASSED" in line] == [
-        "[unit] [ 50%] PASSED tests/unit/test_it.py::test_one ",
-        "[integration] [100%] PASSED tests/integration/test_it.py::test_one ",
-    ]
-
-
-def test_the_slowest_tests_of_all_suites_are_listed(suites: Suites) -> None:
+def test_verbose_runs_name_each_test_and_list_the_slowest_of_all_suites(suites: Suites) -> None:
     sleeps = "import time\ndef test_sleeps(): time.sleep({})\n"
     suites.files(unit=sleeps.format(0.1), integration=sleeps.format(0.2))
 
-    result = suites.run("--durations=2")
+    result = suites.run("-v", "--durations=2")
 
+    assert [line for line in result.outlines if "PASSED" in line] == [
+        "[unit] [ 50%] PASSED tests/unit/test_it.py::test_sleeps ",
+        "[integration] [100%] PASSED tests/integration/test_it.py::test_sleeps ",
+    ]
     assert [line.split()[1:] for line in result.outlines if "s call " in line] == [
         ["call", "tests/integration/test_it.py::test_sleeps"],
         ["call", "tests/unit/test_it.py::test_sleeps"],
@@ -159,37 +153,39 @@ def test_junit_has_every_test_with_its_suite(mixed: Suites) -> None:
         assert suite == ("other" if module == "test_loose" else module)
 
 
-def test_properties_of_any_type_are_reported(suites: Suites) -> None:
-    odd = """
+@dataclass(frozen=True)
+class Reported:
+    """What a run reported of tests with something odd each."""
+
+    result: pytest.RunResult
+    junit: str
+    imported: str
+
+
+@pytest.fixture(scope="module")
+def of_the_first() -> list[Reported]:
+    """What the first test that needed it has found: one run for all."""
+    return []
+
+
+@pytest.fixture
+def reported(suites: Suites, of_the_first: list[Reported]) -> Reported:
+    """What a run reports of odd properties, a reason, a warning and a breakpoint."""
+    if of_the_first:
+        return of_the_first[0]
+    records = """
     from decimal import Decimal
 
     def test_records(record_property):
         record_property("price", {"of": Decimal("1.50")})
     """
-    suites.files(unit=odd, integration=odd)
-
-    assert verdict(suites.run("--junitxml=junit.xml")) == "2 passed"
-    assert "Decimal" not in (suites.path / "junit.xml").read_text()
-    assert "1.50" in (suites.path / "junit.xml").read_text()
-
-
-def test_a_reason_that_is_a_text_of_the_projects_own_kind_is_reported(suites: Suites) -> None:
-    odd = """
+    skips = """
     import pytest
 
     class Translated(str): pass
 
     def test_skips(): pytest.skip(Translated("not today"))
     """
-    suites.files(unit=odd, integration=PASSES)
-
-    result = suites.run("-rs")
-
-    assert verdict(result) == "1 passed, 1 skipped"
-    assert "SKIPPED [1] tests/unit/test_it.py:5: not today" in result.outlines
-
-
-def test_a_warning_is_reported_without_importing_its_class(suites: Suites) -> None:
     suites.ini("pythonpath = .")
     suites.write(
         "lib.py",
@@ -197,14 +193,40 @@ def test_a_warning_is_reported_without_importing_its_class(suites: Suites) -> No
     )
     suites.files(
         unit="import warnings, lib\ndef test_it(): warnings.warn(lib.Careful('slowly'))\n",
-        integration=PASSES,
+        integration=records,
     )
+    suites.write("tests/unit/test_records.py", records)
+    suites.write("tests/unit/test_skips.py", skips)
+    suites.write("tests/unit/test_stops.py", "def test_stops(): breakpoint()\n")
+    result = suites.run("-rs", "--junitxml=junit.xml")
+    junit, imported = ((suites.path / name).read_text() for name in ("junit.xml", "imported"))
+    of_the_first.append(Reported(result, junit, imported))
+    return of_the_first[0]
 
-    result = suites.run()
 
-    assert verdict(result) == "2 passed, 1 warning"
-    assert "Careful: slowly" in output(result)
-    assert (suites.path / "imported").read_text() == "x"
+def test_all_that_is_odd_is_reported(reported: Reported) -> None:
+    assert verdict(reported.result) == "1 failed, 3 passed, 1 skipped, 1 warning"
+
+
+def test_properties_of_any_type_are_reported(reported: Reported) -> None:
+    assert "Decimal" not in reported.junit
+    assert reported.junit.count("1.50") == 2
+
+
+def test_a_reason_that_is_a_text_of_the_projects_own_kind_is_reported(reported: Reported) -> None:
+    assert "SKIPPED [1] tests/unit/test_skips.py:5: not today" in reported.result.outlines
+
+
+def test_a_warning_is_reported_without_importing_its_class(reported: Reported) -> None:
+    assert "Careful: slowly" in output(reported.result)
+    assert reported.imported == "x"
+
+
+def test_a_breakpoint_in_a_worker_explains_itself(reported: Reported) -> None:
+    assert (
+        "E   Failed: breakpoint() in a worker of suite unit, which has no terminal: "
+        "say --pdb, or --db-suite=unit to run it in the foreground"
+    ) in [line.replace(" " * 18, "") for line in reported.result.outlines]
 
 
 FAILS_THEN_PASSES = """
@@ -321,15 +343,3 @@ def test_output_of_tests_is_shown_when_nothing_is_captured(suites: Suites) -> No
     assert verdict(result) == "2 passed"
     text = output(result)
     assert [text.count(it) for it in ("from unit", "from a child", "from integration")] == [1, 1, 1]
-
-
-def test_a_breakpoint_in_a_worker_explains_itself(suites: Suites) -> None:
-    suites.files(unit="def test_stops(): breakpoint()\n", integration=PASSES)
-
-    result = suites.run()
-
-    assert verdict(result) == "1 failed, 1 passed"
-    assert (
-        "E   Failed: breakpoint() in a worker of suite unit, which has no terminal: "
-        "say --pdb, or --db-suite=unit to run it in the foreground"
-    ) in [line.replace(" " * 18, "") for line in result.outlines]
