@@ -84,6 +84,23 @@ def at_its_path(runs: Runs) -> Iterator[Runs]:
     assert not (runs.project.path / "config.toml").exists()
 
 
+@pytest.fixture
+def both_ways(by_variable: Runs) -> Runs:
+    """They have the file both ways, each with an application of its own."""
+    project = by_variable.project
+    project.write("fixed.py", APPLICATION % FIXED)
+    project.write("conftest.py", "import application, fixed")
+    project.ini(
+        """
+        dbmigrate_env_file =
+            APP_CONFIG=config.toml.template
+            config.toml=config.toml.template
+        """
+    )
+    project.tests(TESTS.replace("from application", "from fixed"), "test_fixed.py")
+    return by_variable
+
+
 @pytest.mark.parametrize(
     ("workers", "server"),
     [
@@ -105,49 +122,41 @@ def test_the_file_is_at_its_path_from_the_first_import_on(at_its_path: Runs) -> 
     assert (ended.status, ended.verdict) == (pytest.ExitCode.OK, "4 passed")
 
 
-@pytest.mark.parametrize("where", ["by_variable", "at_its_path"])
-def test_a_resumed_run_finds_nothing_changed_until_the_template_is(
-    request: pytest.FixtureRequest, where: str
-) -> None:
-    runs: Runs = request.getfixturevalue(where)
-    first, second = (runs.run("--db-resume") for _ in range(2))
+def test_a_resumed_run_finds_nothing_changed_until_the_template_is(both_ways: Runs) -> None:
+    runs = both_ways
+    first, second = (runs.run("--db-resume", server="url") for _ in range(2))
     runs.project.write("config.toml.template", TEMPLATE + "# more\n")
-    third = runs.run("--db-resume")
-    runs.run("--db-stop")
-    assert [ended.verdict for ended in (first, second, third)] == ["4 passed"] * 3
+    third = runs.run("--db-resume", server="url")
+    runs.run("--db-stop", server="url")
+    assert [ended.verdict for ended in (first, second, third)] == ["8 passed"] * 3
     assert second.told[-1].startswith("unchanged: 1 revision")
     assert third.told[-1].startswith("rebuilt: dbmigrate_env_file was ")
+    assert not (runs.project.path / "config.toml").exists()
 
 
-@pytest.mark.parametrize("where", ["by_variable", "at_its_path"])
-def test_a_migration_that_fails_puts_the_file_back(
-    request: pytest.FixtureRequest, where: str
-) -> None:
-    runs: Runs = request.getfixturevalue(where)
-    runs.project.revision("0002", 'op.execute("select 1 / 0")')
-    runs.project.tests(
-        """
-        from application import CONFIG, FILE
+def test_a_migration_that_fails_puts_the_file_back(both_ways: Runs) -> None:
+    both_ways.project.revision("0002", 'op.execute("select 1 / 0")')
+    tests = """
+        from {0} import CONFIG, FILE
 
         def test_database(migrated_db): pass
 
         def test_file():
             assert CONFIG["url"] in FILE.read_text()
         """
-    )
-    ended = runs.run(server="url")
-    assert (ended.status, ended.verdict) == (pytest.ExitCode.TESTS_FAILED, "1 passed, 1 error")
+    both_ways.project.tests(tests.format("application"))
+    both_ways.project.tests(tests.format("fixed"), "test_fixed.py")
+    ended = both_ways.run(server="url")
+    assert (ended.status, ended.verdict) == (pytest.ExitCode.TESTS_FAILED, "2 passed, 2 errors")
     assert ended.block("dbmigrate: no database")[0] == "revision 0002 failed"
+    assert not (both_ways.project.path / "config.toml").exists()
 
 
-@pytest.mark.parametrize("where", ["by_variable", "at_its_path"])
-def test_collecting_alone_has_a_file_without_a_server(
-    request: pytest.FixtureRequest, where: str
-) -> None:
-    runs: Runs = request.getfixturevalue(where)
-    ended = runs.run("--collect-only", "-q")
-    assert ended.verdict == "4 tests collected"
-    assert runs.ids == frozenset()
+def test_collecting_alone_has_a_file_without_a_server(both_ways: Runs) -> None:
+    ended = both_ways.run("--collect-only", "-q")
+    assert ended.verdict == "8 tests collected"
+    assert both_ways.ids == frozenset()
+    assert not (both_ways.project.path / "config.toml").exists()
 
 
 @pytest.mark.parametrize(("options", "plugins"), [((), ()), (("-n", "2"), XDIST)])
@@ -356,6 +365,6 @@ def test_the_password_is_not_shown(by_variable: Runs) -> None:
             assert 0
         """
     )
-    ended = by_variable.run()
+    ended = by_variable.run(server="url")
     assert ended.verdict == "1 failed"
     assert "postgresql+psycopg://postgres:***@" in ended.output

@@ -55,15 +55,6 @@ def test_naming_an_installed_plugin_loads_it_once(
     assert output(result).count("dbmigrate: fresh:") == 1
 
 
-def test_it_is_loaded_by_name_where_nothing_is_loaded_by_itself(items_project: Project) -> None:
-    items_project.tests(USES_A_DATABASE)
-
-    result = items_project.run()
-
-    result.assert_outcomes(passed=1)
-    result.stdout.re_match_lines([r"plugins: dbmigrate-\d[\w.]*$"])
-
-
 def test_a_conftest_can_load_it(items_project: Project) -> None:
     items_project.write("conftest.py", 'pytest_plugins = ["pytest_dbmigrate.plugin"]')
     items_project.ini(f"dbmigrate_server = {items_project.server_url()}")
@@ -134,7 +125,7 @@ def test_a_question_about_the_tests_starts_nothing(
     )
 
 
-def test_a_run_that_needs_a_database_leaves_the_traces_looked_for(
+def test_it_is_loaded_by_name_where_nothing_is_and_leaves_the_traces_looked_for(
     items_project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the tests above do not find is there when a server is."""
@@ -149,3 +140,4 @@ def test_a_run_that_needs_a_database_leaves_the_traces_looked_for(
 
     result.assert_outcomes(passed=1)
     assert "pytest-dbmigrate-" in (items_project.path / "traces").read_text()
+    result.stdout.re_match_lines([r"plugins: dbmigrate-\d[\w.]*$"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.plugin.projects import Project, output
@@ -17,22 +19,51 @@ def add_to_empty(database):
 """
 
 
-def test_what_a_test_commits_is_gone_for_the_next(items_project: Project) -> None:
-    items_project.tests(
-        ALONE
-        + """
+class Seen:
+    """A run of several modules, which tests look at: each at its own."""
+
+    def __init__(self, result: pytest.RunResult) -> None:
+        self.result = result
+
+    def passed(self, module: str) -> int:
+        """Return how many tests of a module have passed; none may have another outcome."""
+        mark = f" test_{module}.py::"
+        words = ("PASSED", "FAILED", "ERROR")
+        lines = [it for it in self.result.outlines if it.startswith(words) and mark in it]
+        assert [it for it in lines if not it.startswith("PASSED")] == []
+        return len(lines)
+
+    def leaves_open(self, module: str) -> bool:
+        """Whether the run names a test of the module as one that has left connections open."""
+        lines = [it for it in self.result.outlines if it.startswith(f"test_{module}.py::")]
+        return any(" PASSED" not in line for line in lines)
+
+
+Once = Callable[[str, Callable[[], pytest.RunResult]], Seen]
+
+
+@pytest.fixture(scope="module")
+def once() -> Once:
+    """A way to do a run only once for all the tests that look at it."""
+    done: dict[str, Seen] = {}
+
+    def once(name: str, run: Callable[[], pytest.RunResult]) -> Seen:
+        if name not in done:
+            done[name] = Seen(run())
+        return done[name]
+
+    return once
+
+
+COMMITS = (
+    ALONE
+    + """
 def test_first(migrated_db): add_to_empty(migrated_db)
 
 def test_second(migrated_db): add_to_empty(migrated_db)
 """
-    )
-
-    items_project.run().assert_outcomes(passed=2)
-
-
-def test_connections_threads_and_processes_see_what_is_committed(items_project: Project) -> None:
-    items_project.tests(
-        f'''
+)
+CONNECTIONS = f'''
         import subprocess
         import sys
         from concurrent.futures import ThreadPoolExecutor
@@ -59,14 +90,7 @@ def test_connections_threads_and_processes_see_what_is_committed(items_project: 
             subprocess.run([sys.executable, "-c", code, migrated_db.dsn], check=True)
             assert migrated_db.connect().execute("{COUNT}").fetchone() == (1,)
         '''
-    )
-
-    items_project.run("-W", "error").assert_outcomes(passed=3)
-
-
-def test_the_address_is_the_same_in_every_test(items_project: Project) -> None:
-    items_project.tests(
-        """
+ADDRESS = """
         import pytest
 
         addresses = set()
@@ -76,14 +100,7 @@ def test_the_address_is_the_same_in_every_test(items_project: Project) -> None:
             addresses.add(migrated_db.url)
             assert len(addresses) == 1
         """
-    )
-
-    items_project.run().assert_outcomes(passed=3)
-
-
-def test_the_address_has_the_form_that_each_library_wants(items_project: Project) -> None:
-    items_project.tests(
-        """
+FORMS = """
         import psycopg
         import pytest
         import sqlalchemy as sa
@@ -117,14 +134,7 @@ def test_the_address_has_the_form_that_each_library_wants(items_project: Project
             connection = migrated_db.connect(autocommit=True, row_factory=rows)
             assert connection.execute(WHERE).fetchone() == {"current_database": migrated_db.name}
         """
-    )
-
-    items_project.run("-W", "error").assert_outcomes(passed=7)
-
-
-def test_its_repr_has_no_password(items_project: Project) -> None:
-    items_project.tests(
-        """
+REPR = """
         def test_it(migrated_db, db_server):
             password = migrated_db.parts["password"]
             assert len(str(password)) == 32
@@ -137,14 +147,7 @@ def test_its_repr_has_no_password(items_project: Project) -> None:
             assert repr(migrated_db) == f"<MigratedDatabase {where}>"
             assert str(migrated_db) == repr(migrated_db)
         """
-    )
-
-    items_project.run().assert_outcomes(passed=1)
-
-
-def test_what_it_opens_is_closed_with_the_test(items_project: Project) -> None:
-    items_project.tests(
-        """
+CLOSING = """
         opened, engines = [], []
 
         def test_open(migrated_db):
@@ -160,214 +163,9 @@ def test_what_it_opens_is_closed_with_the_test(items_project: Project) -> None:
             assert migrated_db.engine not in engines
             assert migrated_db.engine.driver == "psycopg"
         """
-    )
-
-    items_project.run("-v", "-W", "error").assert_outcomes(passed=3)
-
-
-def test_the_asynchronous_engine_works_in_every_loop(items_project: Project) -> None:
-    items_project.ini("asyncio_mode = auto\nasyncio_default_fixture_loop_scope = function")
-    items_project.tests(
-        """
-        import pytest
-        import sqlalchemy as sa
-
-        @pytest.fixture
-        async def item(migrated_db):
-            async with migrated_db.async_engine.begin() as connection:
-                await connection.execute(sa.text("insert into item values (1, 'one')"))
-
-        @pytest.mark.parametrize("number", [1, 2])
-        async def test_it(migrated_db, item, number):
-            assert migrated_db.async_engine.driver == "asyncpg"
-            async with migrated_db.async_engine.connect() as connection:
-                assert await connection.scalar(sa.text("select count(*) from item")) == 1
-        """
-    )
-
-    result = items_project.run("-v", "-W", "error", plugins=["asyncio"])
-
-    result.assert_outcomes(passed=2)
-    assert "left open" not in output(result)
-
-
-APPLICATION = """
-import os
-
-import sqlalchemy as sa
-
-engine = sa.create_engine(os.environ["DATABASE_URL"])
-
-def add_item(name):
-    with engine.begin() as connection:
-        assert connection.scalar(sa.text("select count(*) from item")) == 0
-        connection.execute(sa.text("insert into item values (1, :name)"), {"name": name})
-"""
-ASYNC_APPLICATION = """
-import os
-
-import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import create_async_engine
-
-engine = create_async_engine(os.environ["DATABASE_URL"])
-
-async def add_item(name):
-    async with engine.begin() as connection:
-        assert await connection.scalar(sa.text("select count(*) from item")) == 0
-        await connection.execute(sa.text("insert into item values (1, :name)"), {"name": name})
-"""
-
-
-@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
-def test_an_engine_made_at_import_works_in_every_test(items_project: Project, driver: str) -> None:
-    items_project.ini(f"dbmigrate_env = DATABASE_URL={{url:postgresql+{driver}}}")
-    items_project.write("app.py", APPLICATION)
-    items_project.tests(
-        """
-        import app
-        import pytest
-
-        @pytest.mark.parametrize("number", range(4))
-        @pytest.mark.usefixtures("migrated_db")
-        def test_it(number):
-            assert app.engine.pool.checkedin() == bool(number)
-            app.add_item("lamp")
-            assert app.engine.pool.checkedin() == 1
-        """
-    )
-
-    result = items_project.run("-v", "-W", "error")
-
-    result.assert_outcomes(passed=4)
-    assert "left open" not in output(result)
-
-
-@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
-@pytest.mark.parametrize("loop", ["function", "session"])
-def test_an_asynchronous_engine_made_at_import_works_in_every_test(
-    items_project: Project, driver: str, loop: str
-) -> None:
-    items_project.ini(
-        f"""
-        asyncio_mode = auto
-        asyncio_default_fixture_loop_scope = {loop}
-        asyncio_default_test_loop_scope = {loop}
-        dbmigrate_env = DATABASE_URL={{url:postgresql+{driver}}}
-        """
-    )
-    items_project.write("app.py", ASYNC_APPLICATION)
-    items_project.tests(
-        """
-        import app
-        import pytest
-
-        @pytest.mark.parametrize("number", range(4))
-        @pytest.mark.usefixtures("migrated_db")
-        async def test_it(number):
-            await app.add_item("lamp")
-            assert app.engine.pool.checkedin() == 1
-        """
-    )
-
-    result = items_project.run("-v", "-W", "error", plugins=["asyncio"])
-
-    result.assert_outcomes(passed=4)
-    assert "left open" not in output(result)
-    assert "Traceback" not in output(result) + result.stderr.str()
-
-
-def test_a_connection_that_is_never_returned_does_no_harm(items_project: Project) -> None:
-    items_project.ini("dbmigrate_env = DATABASE_URL={url:postgresql+psycopg}")
-    items_project.write("app.py", APPLICATION)
-    items_project.tests(
-        """
-        import app
-        import pytest
-        import sqlalchemy as sa
-
-        held = []
-
-        @pytest.mark.parametrize("number", range(20))
-        @pytest.mark.usefixtures("migrated_db")
-        def test_more_often_than_the_pool_has_room(number):
-            connection = app.engine.connect()
-            connection.execute(sa.text("lock table item"))
-            held.append(connection)
-
-        @pytest.mark.usefixtures("migrated_db")
-        def test_last():
-            app.add_item("lamp")
-            for connection in held:
-                connection.close()
-        """
-    )
-
-    items_project.run("-W", "error").assert_outcomes(passed=21)
-
-
-def test_a_session_left_open_is_closed_by_the_next_test(items_project: Project) -> None:
-    items_project.ini("dbmigrate_env = DATABASE_URL={url:postgresql+psycopg}")
-    items_project.write("app.py", APPLICATION)
-    items_project.tests(
-        """
-        import app
-        import pytest
-        import sqlalchemy as sa
-        from sqlalchemy.orm import scoped_session, sessionmaker
-
-        Session = scoped_session(sessionmaker(app.engine))
-
-        @pytest.mark.parametrize("number", range(3))
-        @pytest.mark.usefixtures("migrated_db")
-        def test_it(number, caplog):
-            Session.remove()
-            assert Session.execute(sa.text("select * from item")).all() == []
-            assert caplog.records == []
-        """
-    )
-
-    items_project.run("-W", "error").assert_outcomes(passed=3)
-
-
-def test_the_order_of_tests_does_not_matter(items_project: Project) -> None:
-    items_project.tests(
-        ALONE
-        + """
-import pytest
-
-@pytest.mark.parametrize("number", range(5))
-def test_database(migrated_db, number): add_to_empty(migrated_db)
-
-@pytest.mark.parametrize("number", range(5))
-def test_unit(number): pass
-"""
-    )
-
-    items_project.run("-p", "randomly", "-p", "no:cacheprovider").assert_outcomes(passed=10)
-
-
-def test_each_try_of_a_flaky_test_has_a_new_database(items_project: Project) -> None:
-    items_project.tests(
-        ALONE
-        + """
-tries = []
-
-def test_it(migrated_db):
-    add_to_empty(migrated_db)
-    tries.append(1)
-    assert len(tries) == 3
-"""
-    )
-
-    result = items_project.run("--reruns=2", plugins=["rerunfailures"])
-
-    assert result.parseoutcomes() == {"passed": 1, "rerun": 2}
-
-
-def test_unittest_classes_get_a_database_by_a_mark(items_project: Project) -> None:
-    items_project.tests(
-        ALONE
-        + """
+UNITTEST = (
+    ALONE
+    + """
 import unittest
 
 import pytest
@@ -393,16 +191,10 @@ class AutouseTest(unittest.TestCase):
 
     def test_second(self): add_to_empty(self.database)
 """
-    )
-    items_project.ini("dbmigrate_env = DATABASE_URL")
-
-    items_project.run().assert_outcomes(passed=4)
-
-
-def test_plain_classes_and_parameters_work(items_project: Project) -> None:
-    items_project.tests(
-        ALONE
-        + """
+)
+CLASSES = (
+    ALONE
+    + """
 import pytest
 
 class TestItems:
@@ -417,9 +209,302 @@ class TestItems:
     def test_prepared(self, prepared):
         assert prepared.connect().execute("select count(*) from item").fetchone() == (1,)
 """
-    )
+)
+APPLICATION = """
+import os
 
-    items_project.run().assert_outcomes(passed=4)
+import sqlalchemy as sa
+
+engine = sa.create_engine(os.environ["{variable}"])
+
+def add_item(name):
+    with engine.begin() as connection:
+        assert connection.scalar(sa.text("select count(*) from item")) == 0
+        connection.execute(sa.text("insert into item values (1, :name)"), {{"name": name}})
+"""
+ASYNC_APPLICATION = """
+import os
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
+
+engine = create_async_engine(os.environ["{variable}"])
+
+async def add_item(name):
+    async with engine.begin() as connection:
+        assert await connection.scalar(sa.text("select count(*) from item")) == 0
+        await connection.execute(sa.text("insert into item values (1, :name)"), {{"name": name}})
+"""
+ENGINE = """
+import {app} as app
+import pytest
+
+@pytest.mark.parametrize("number", range(4))
+@pytest.mark.usefixtures("migrated_db")
+def test_it(number):
+    assert app.engine.pool.checkedin() == bool(number)
+    app.add_item("lamp")
+    assert app.engine.pool.checkedin() == 1
+"""
+ASYNC_ENGINE = """
+import {app} as app
+import pytest
+
+pytestmark = pytest.mark.asyncio(loop_scope="{loop}")
+
+@pytest.mark.parametrize("number", range(4))
+@pytest.mark.usefixtures("migrated_db")
+async def test_it(number):
+    await app.add_item("lamp")
+    assert app.engine.pool.checkedin() == 1
+"""
+VARIABLES = """
+dbmigrate_env =
+    DATABASE_URL={url}
+    PSYCOPG_URL={url:postgresql+psycopg}
+    PSYCOPG2_URL={url:postgresql+psycopg2}
+    ASYNCPG_URL={url:postgresql+asyncpg}
+"""
+
+
+@pytest.fixture
+def clean(items_project: Project, once: Once) -> Seen:
+    """A run of tests that leave nothing open."""
+
+    def run() -> pytest.RunResult:
+        items_project.ini(VARIABLES)
+        items_project.tests(COMMITS, "test_commits.py")
+        items_project.tests(CONNECTIONS, "test_connections.py")
+        items_project.tests(ADDRESS, "test_address.py")
+        items_project.tests(FORMS, "test_forms.py")
+        items_project.tests(REPR, "test_repr.py")
+        items_project.tests(CLOSING, "test_closing.py")
+        items_project.tests(UNITTEST, "test_unittest.py")
+        items_project.tests(CLASSES, "test_classes.py")
+        for driver in ("psycopg", "psycopg2"):
+            app = f"app_{driver}"
+            variable = f"{driver.upper()}_URL"
+            items_project.write(f"{app}.py", APPLICATION.format(variable=variable))
+            items_project.tests(ENGINE.format(app=app), f"test_engine_{driver}.py")
+        return items_project.run("-v", "-rpfE", "-W", "error")
+
+    return once("clean", run)
+
+
+def test_what_a_test_commits_is_gone_for_the_next(clean: Seen) -> None:
+    assert clean.passed("commits") == 2
+
+
+def test_connections_threads_and_processes_see_what_is_committed(clean: Seen) -> None:
+    assert clean.passed("connections") == 3
+
+
+def test_the_address_is_the_same_in_every_test(clean: Seen) -> None:
+    assert clean.passed("address") == 3
+
+
+def test_the_address_has_the_form_that_each_library_wants(clean: Seen) -> None:
+    assert clean.passed("forms") == 7
+
+
+def test_its_repr_has_no_password(clean: Seen) -> None:
+    assert clean.passed("repr") == 1
+
+
+def test_what_it_opens_is_closed_with_the_test(clean: Seen) -> None:
+    assert clean.passed("closing") == 3
+
+
+def test_unittest_classes_get_a_database_by_a_mark(clean: Seen) -> None:
+    assert clean.passed("unittest") == 4
+
+
+def test_plain_classes_and_parameters_work(clean: Seen) -> None:
+    assert clean.passed("classes") == 4
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
+def test_an_engine_made_at_import_works_in_every_test(clean: Seen, driver: str) -> None:
+    assert clean.passed(f"engine_{driver}") == 4
+    assert not clean.leaves_open(f"engine_{driver}")
+
+
+ASYNCHRONOUS = """
+        import pytest
+        import sqlalchemy as sa
+
+        @pytest.fixture
+        async def item(migrated_db):
+            async with migrated_db.async_engine.begin() as connection:
+                await connection.execute(sa.text("insert into item values (1, 'one')"))
+
+        @pytest.mark.parametrize("number", [1, 2])
+        async def test_it(migrated_db, item, number):
+            assert migrated_db.async_engine.driver == "asyncpg"
+            async with migrated_db.async_engine.connect() as connection:
+                assert await connection.scalar(sa.text("select count(*) from item")) == 1
+        """
+
+
+@pytest.fixture
+def asynchronous(items_project: Project, once: Once) -> Seen:
+    """A run of asynchronous tests."""
+
+    def run() -> pytest.RunResult:
+        options = "asyncio_mode = auto\nasyncio_default_fixture_loop_scope = function"
+        items_project.ini(options + VARIABLES)
+        items_project.tests(ASYNCHRONOUS, "test_own.py")
+        for driver in ("asyncpg", "psycopg"):
+            for loop in ("function", "session"):
+                app = f"app_{driver}_{loop}"
+                variable = f"{driver.upper()}_URL"
+                items_project.write(f"{app}.py", ASYNC_APPLICATION.format(variable=variable))
+                text = ASYNC_ENGINE.format(app=app, loop=loop)
+                items_project.tests(text, f"test_{driver}_{loop}.py")
+        return items_project.run("-v", "-rpfE", "-W", "error", plugins=["asyncio"])
+
+    return once("asynchronous", run)
+
+
+def test_the_asynchronous_engine_works_in_every_loop(asynchronous: Seen) -> None:
+    assert asynchronous.passed("own") == 2
+    assert "left open" not in output(asynchronous.result)
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+@pytest.mark.parametrize("loop", ["function", "session"])
+def test_an_asynchronous_engine_made_at_import_works_in_every_test(
+    asynchronous: Seen, driver: str, loop: str
+) -> None:
+    result = asynchronous.result
+    assert asynchronous.passed(f"{driver}_{loop}") == 4
+    assert "left open" not in output(result)
+    assert "Traceback" not in output(result) + result.stderr.str()
+
+
+NEVER_RETURNED = """
+        import app
+        import pytest
+        import sqlalchemy as sa
+
+        held = []
+
+        @pytest.mark.parametrize("number", range(20))
+        @pytest.mark.usefixtures("migrated_db")
+        def test_more_often_than_the_pool_has_room(number):
+            connection = app.engine.connect()
+            connection.execute(sa.text("lock table item"))
+            held.append(connection)
+
+        @pytest.mark.usefixtures("migrated_db")
+        def test_last():
+            app.add_item("lamp")
+            for connection in held:
+                connection.close()
+        """
+SESSION = """
+        import other_app as app
+        import pytest
+        import sqlalchemy as sa
+        from sqlalchemy.orm import scoped_session, sessionmaker
+
+        Session = scoped_session(sessionmaker(app.engine))
+
+        @pytest.mark.parametrize("number", range(3))
+        @pytest.mark.usefixtures("migrated_db")
+        def test_it(number, caplog):
+            Session.remove()
+            assert Session.execute(sa.text("select * from item")).all() == []
+            assert caplog.records == []
+        """
+DESTROYS = (
+    ALONE
+    + """
+import psycopg
+import pytest
+
+DESTRUCTIONS = [
+    "drop table item cascade",
+    "drop schema public cascade",
+    "alter database {name} set default_transaction_read_only to on",
+    "alter database {name} with allow_connections false",
+    "alter database {name} rename to gone",
+    "drop database {name} with (force)",
+]
+
+@pytest.mark.parametrize("statement", DESTRUCTIONS)
+class TestDestruction:
+    def test_destroy(self, migrated_db, db_server, statement):
+        add_to_empty(migrated_db)
+        is_from_outside = "database" in statement
+        where = db_server.dsn.conninfo() if is_from_outside else migrated_db.dsn
+        with psycopg.connect(where, autocommit=True) as connection:
+            connection.execute(statement.format(name=migrated_db.name))
+
+    def test_next(self, migrated_db, statement): add_to_empty(migrated_db)
+"""
+)
+OUTLIVES = (
+    ALONE
+    + """
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.filterwarnings("default")  # the process is never waited for
+
+CODE = '''
+import psycopg, sys
+connection = psycopg.connect(sys.argv[1])
+connection.execute("lock table item")
+print("locked", flush=True)
+sys.stdin.read()
+'''
+
+def test_first(migrated_db, request):
+    child = subprocess.Popen(
+        [sys.executable, "-c", CODE, migrated_db.dsn],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )
+    assert child.stdout.readline() == "locked\\n"
+
+def test_second(migrated_db): add_to_empty(migrated_db)
+"""
+)
+
+
+@pytest.fixture
+def harmful(items_project: Project, once: Once) -> Seen:
+    """A run of tests that leave things behind."""
+
+    def run() -> pytest.RunResult:
+        items_project.ini(VARIABLES)
+        for app in ("app", "other_app"):
+            items_project.write(f"{app}.py", APPLICATION.format(variable="PSYCOPG_URL"))
+        items_project.tests(NEVER_RETURNED, "test_never_returned.py")
+        items_project.tests(SESSION, "test_session.py")
+        items_project.tests(DESTROYS, "test_destroys.py")
+        items_project.tests(OUTLIVES, "test_outlives.py")
+        return items_project.run("-v", "-rpfE", "-W", "error")
+
+    return once("harmful", run)
+
+
+def test_a_connection_that_is_never_returned_does_no_harm(harmful: Seen) -> None:
+    assert harmful.passed("never_returned") == 21
+
+
+def test_a_session_left_open_is_closed_by_the_next_test(harmful: Seen) -> None:
+    assert harmful.passed("session") == 3
+
+
+def test_a_test_that_destroys_its_database_does_no_harm(harmful: Seen) -> None:
+    assert harmful.passed("destroys") == 12
+
+
+def test_a_process_that_outlives_its_test_does_not_hold_the_database(harmful: Seen) -> None:
+    assert harmful.passed("outlives") == 2
 
 
 @pytest.mark.parametrize(
@@ -449,85 +534,41 @@ def test_second(migrated_db):
     items_project.run("-v").assert_outcomes(passed=2)
 
 
-def test_a_test_that_destroys_its_database_does_no_harm(items_project: Project) -> None:
-    items_project.tests(
-        ALONE
-        + """
-import psycopg
+RANDOM = (
+    ALONE
+    + """
 import pytest
 
-DESTRUCTIONS = [
-    "drop table item cascade",
-    "drop schema public cascade",
-    "alter database {name} set default_transaction_read_only to on",
-    "alter database {name} with allow_connections false",
-    "alter database {name} rename to gone",
-    "drop database {name} with (force)",
-]
+@pytest.mark.parametrize("number", range(5))
+def test_database(migrated_db, number): add_to_empty(migrated_db)
 
-@pytest.mark.parametrize("statement", DESTRUCTIONS)
-class TestDestruction:
-    def test_destroy(self, migrated_db, db_server, statement):
-        add_to_empty(migrated_db)
-        is_from_outside = "database" in statement
-        where = db_server.dsn.conninfo() if is_from_outside else migrated_db.dsn
-        with psycopg.connect(where, autocommit=True) as connection:
-            connection.execute(statement.format(name=migrated_db.name))
-
-    def test_next(self, migrated_db, statement): add_to_empty(migrated_db)
+@pytest.mark.parametrize("number", range(5))
+def test_unit(number): pass
 """
-    )
+)
+FLAKY = (
+    ALONE
+    + """
+tries = []
 
-    items_project.run("-v", "-W", "error").assert_outcomes(passed=12)
+def test_it(migrated_db):
+    add_to_empty(migrated_db)
+    tries.append(1)
+    assert len(tries) == 3
+"""
+)
 
 
-def test_a_process_that_outlives_its_test_does_not_hold_the_database(
+def test_the_order_of_tests_does_not_matter_and_each_try_has_a_new_database(
     items_project: Project,
 ) -> None:
-    items_project.tests(
-        ALONE
-        + """
-import subprocess
-import sys
+    items_project.tests(RANDOM, "test_random.py")
+    items_project.tests(FLAKY, "test_flaky.py")
 
-CODE = '''
-import psycopg, sys
-connection = psycopg.connect(sys.argv[1])
-connection.execute("lock table item")
-print("locked", flush=True)
-sys.stdin.read()
-'''
+    options = ("-p", "randomly", "-p", "no:cacheprovider", "--reruns=2")
+    result = items_project.run(*options, plugins=["rerunfailures"])
 
-def test_first(migrated_db, request):
-    child = subprocess.Popen(
-        [sys.executable, "-c", CODE, migrated_db.dsn],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )
-    assert child.stdout.readline() == "locked\\n"
-
-def test_second(migrated_db): add_to_empty(migrated_db)
-"""
-    )
-
-    items_project.run().assert_outcomes(passed=2)
-
-
-def test_a_database_longer_lived_than_a_test_is_refused(items_project: Project) -> None:
-    items_project.tests(
-        """
-        import pytest
-
-        @pytest.fixture(scope="module")
-        def shared(migrated_db): pass
-
-        def test_it(shared): pass
-        """
-    )
-
-    result = items_project.run()
-
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["ScopeMismatch: *function scoped fixture migrated_db *"])
+    assert result.parseoutcomes() == {"passed": 11, "rerun": 2}
 
 
 def test_an_engine_of_the_test_that_first_imports_sqlalchemy_is_emptied_too(
@@ -559,8 +600,8 @@ def test_an_engine_of_the_test_that_first_imports_sqlalchemy_is_emptied_too(
         """
     )
     project.ini("dbmigrate_env = DATABASE_URL={url:postgresql+psycopg}")
-    result = project.run("--db-resume", "-p", "no:randomly", server="embedded")
-    again = project.run("--db-resume", "-p", "no:randomly", server="embedded")
-    project.run("--db-stop", server="embedded")
+    result = project.run("--db-resume", "-p", "no:randomly")
+    again = project.run("--db-resume", "-p", "no:randomly")
+    project.run("--db-stop")
     assert result.parseoutcomes()["passed"] >= 1
     assert again.parseoutcomes() == {"passed": 2}
