@@ -6,11 +6,12 @@ No `repr` shows the password, and `redact` takes it out of text that others wrot
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from importlib.metadata import version
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, TypedDict
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 _SCHEME = re.compile(r"^postgres(ql)?(\+\w+)?$")
@@ -43,6 +44,17 @@ class SecretAddress(Secret):
 
     def __repr__(self) -> str:
         return repr(redact(str(self)))
+
+
+class DsnData(TypedDict):
+    """An address as JSON data, with the password; in JSON the pairs of `options` are lists."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+    dbname: str
+    options: Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -83,14 +95,27 @@ class Dsn:
         )
 
     @classmethod
-    def from_record(cls, record: dict[str, Any]) -> Dsn:
+    def from_record(cls, record: DsnData) -> Dsn:
         """Return the address that `as_record` wrote."""
-        options = tuple((key, value) for key, value in record["options"])
-        return cls(**{**record, "password": Secret(record["password"]), "options": options})
+        return cls(
+            record["host"],
+            record["port"],
+            record["user"],
+            Secret(record["password"]),
+            record["dbname"],
+            tuple((key, value) for key, value in record["options"]),
+        )
 
-    def as_record(self) -> dict[str, Any]:
+    def as_record(self) -> DsnData:
         """Return the address as JSON data, with the password."""
-        return {**vars(self), "password": str(self.password)}
+        return DsnData(
+            host=self.host,
+            port=self.port,
+            user=self.user,
+            password=str(self.password),
+            dbname=self.dbname,
+            options=self.options,
+        )
 
     def at(self, dbname: str) -> Dsn:
         """Return the address of another database of the same server."""

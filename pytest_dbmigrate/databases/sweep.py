@@ -46,8 +46,7 @@ def main(folder: str, home: str, *, may_be_gone: bool, unless_used: bool) -> Non
     path = Path(folder)
     if not (path / _ADDRESS).exists():
         raise SystemExit(0)  # its owner never had a server
-    record: dict[str, Any] = json.loads((path / _ADDRESS).read_text(encoding="utf-8"))
-    dsn = Dsn.from_record(record["dsn"])
+    dsn = Dsn.from_record(json.loads((path / _ADDRESS).read_text(encoding="utf-8"))["dsn"])
     if may_be_gone and not _answers(dsn):
         raise SystemExit(0)
     users = _users(dsn, home) if unless_used else []

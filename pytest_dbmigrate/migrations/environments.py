@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from pytest_dbmigrate.errors import MigrationError
 from pytest_dbmigrate.settings.alembic_location import AlembicLocation
@@ -37,11 +36,11 @@ class Environment:
     attribute: str = ""
 
     @classmethod
-    def from_record(cls, record: dict[str, Any]) -> Environment:
+    def from_record(cls, record: dict[str, str]) -> Environment:
         """Return the environment that `as_record` wrote."""
         return cls(**record)
 
-    def as_record(self) -> dict[str, Any]:
+    def as_record(self) -> dict[str, str]:
         """Return it as JSON data."""
         return asdict(self)
 

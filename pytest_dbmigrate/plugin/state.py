@@ -105,7 +105,7 @@ class State:
             else:
                 self._run = run.Run.join(self.role.run_folder)
             # in the foreground, notes of the earlier suites were printed by their own processes
-            self.narrator.follow(self._run, only_what_is_new=bool(self.role.foreground))
+            self.narrator.follow(self._run, only_what_is_new=self.role.foreground is not None)
         return self._run
 
     def session(self) -> Session:

@@ -6,9 +6,9 @@ import json
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
-from pytest_dbmigrate.addresses.dsn import Dsn
+from pytest_dbmigrate.addresses.dsn import Dsn, DsnData
 from pytest_dbmigrate.runs.files import write_private
 from pytest_dbmigrate.servers.server import Server
 
@@ -18,7 +18,7 @@ ADDRESS = "address.json"
 class AddressData(TypedDict):
     """An address as JSON data."""
 
-    dsn: dict[str, Any]
+    dsn: DsnData
     kind: str
     reason: str
 

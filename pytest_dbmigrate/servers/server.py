@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TypedDict
 
-from pytest_dbmigrate.addresses.dsn import Dsn
+from pytest_dbmigrate.addresses.dsn import Dsn, DsnData
 
 OLDEST = 15
 
@@ -14,7 +14,7 @@ class ServerData(TypedDict):
     """A server as JSON data."""
 
     kind: str
-    dsn: dict[str, Any]
+    dsn: DsnData
     version: int
     durable: bool
     reason: str

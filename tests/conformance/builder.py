@@ -8,14 +8,14 @@ from typing import Any, Literal
 
 import psycopg
 
-from pytest_dbmigrate.addresses.dsn import Dsn
+from pytest_dbmigrate.addresses.dsn import Dsn, DsnData
 from pytest_dbmigrate.databases.control import Control
 from pytest_dbmigrate.errors import DbmigrateError, MigrationError
 from tests.conformance.templates import ensure
 
 
 def main(
-    dsn: dict[str, Any],
+    dsn: DsnData,
     run_id: str,
     durable: bool,
     how: Literal["well", "badly", "forever"],

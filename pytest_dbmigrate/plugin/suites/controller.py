@@ -40,8 +40,8 @@ class Controller:
         self._started = Counter[str]()
         self._deaths = Counter[str]()
         self._has_told_deselected: set[str] = set()
-        self._usage_error: list[str] = []
-        self._exit: list[Any] = []
+        self._usage_error: tuple[str, ...] = ()
+        self._exit: worker.Exit | None = None
         self._failures: dict[Any, Any] = {}
         self.times = table.Times()
         self.databases = Counter[str]()  # by suite
@@ -124,10 +124,9 @@ class Controller:
             if self._usage_error:
                 raise pytest.UsageError(*self._usage_error) from None
             if self._exit:
-                is_exit, said, status = self._exit
-                if is_exit:
-                    pytest.exit(said, returncode=status)
-                raise session.Interrupted(said) from None
+                if self._exit.is_exit:
+                    pytest.exit(self._exit.said, returncode=self._exit.status)
+                raise session.Interrupted(self._exit.said) from None
             if str(stop).startswith("stopping after") and session.testsfailed:
                 session.shouldfail = str(stop)
                 raise session.Failed(str(stop)) from None
@@ -137,13 +136,13 @@ class Controller:
     def pytest_testnodedown(self, node: Any, error: object) -> None:
         """Stop the run if a worker ended because of a usage error, an exit or Ctrl-C."""
         output = getattr(node, "workeroutput", {})
-        ending = output.get(worker.ENDING, {})
+        ending = worker.Ending.of(output)
         suite = self.suite_of(node)
-        if ending.get("usage_error"):
-            self._usage_error = self._usage_error or ending["usage_error"]
+        if ending.usage_error:
+            self._usage_error = self._usage_error or ending.usage_error
             self._engine.stop("usage error")
-        elif ending.get("exit"):
-            self._exit = self._exit or ending["exit"]
+        elif ending.exit:
+            self._exit = self._exit or ending.exit
             output["exitstatus"] = int(pytest.ExitCode.TESTS_FAILED)  # 2 would be a crash to xdist
         elif error is None and not self._is_collected(suite) and not self._engine.is_stopping:
             status = output.get("exitstatus")
@@ -151,7 +150,7 @@ class Controller:
                 f"suite {suite}: its worker ended before its tests were collected "
                 f"(exit status {status})"
             )
-        self._tell_deselected(suite, ending.get("deselected", 0))
+        self._tell_deselected(suite, ending.deselected)
 
     @pytest.hookimpl(optionalhook=True, trylast=True)
     def pytest_handlecrashitem(self, report: pytest.TestReport) -> None:

@@ -26,7 +26,8 @@ class Filter:
         self._is_alone = not state.role.suite
         # in a run of several suites, a test of another one is not deselected: it runs there
         self._counts_others = not state.role.is_suite_worker
-        self._begun_with = set(state.role.foreground.get("begun_with", ()))
+        order = state.role.foreground
+        self._begun_with = set(order.begun_with if order else ())
         self._suites = plan.suites
         self._mine = mine
         self._expressions = {

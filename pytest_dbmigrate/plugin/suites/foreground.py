@@ -6,13 +6,11 @@ For `--pdb`, `-n0` and wherever else workers cannot serve.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,10 +23,12 @@ from pytest_dbmigrate.plugin.role import (
     FOREGROUND_VARIABLE,
     RUN_VARIABLE,
     SUITE_VARIABLE,
+    ForegroundOrder,
 )
 from pytest_dbmigrate.plugin.state import State
 from pytest_dbmigrate.plugin.suites import table
 from pytest_dbmigrate.plugin.suites.coverage import Measuring
+from pytest_dbmigrate.plugin.suites.foreground_child import SuiteReport
 from pytest_dbmigrate.suites.plan import Plan
 
 _OPTIONS = {
@@ -67,7 +67,7 @@ class Foreground:
         self._plan = plan
         self._why = why
         self._failed = 0
-        self._begun_with: list[str] = []
+        self._begun_with: tuple[str, ...] = ()
         self._heard: list[int] = []  # signals
         # the children measure; pytest-cov in this process would erase their data first
         state.config.known_args_namespace.cov_source = []
@@ -111,31 +111,31 @@ class Foreground:
             terminal.sep("=", f"suite {name}", bold=True)
             terminal.flush()
             statuses.append(self._run(config, folder, name))
-            report = _report_of(folder, name)
+            report = SuiteReport.read(folder, name)
             died = "" if self._heard else _death(statuses[-1], report)
             if died:
                 terminal.line("")
                 terminal.line(f"suite {name}: its process {died}", red=True)
                 statuses[-1] = pytest.ExitCode.TESTS_FAILED
-            self._failed += report.get("failed", bool(died))
-            self._begun_with = self._begun_with or report.get("begun_with", [])
+            self._failed += report.failed if report else bool(died)
+            self._begun_with = self._begun_with or (report.begun_with if report else ())
         return statuses
 
     def _run(self, config: pytest.Config, folder: Path, name: str) -> int:
         """Return the exit status of one suite's run, negative for a signal."""
         maxfail = getattr(config.option, "maxfail", 0) or 0
-        order = {
-            "folder": str(folder),
-            "index": self._plan.names.index(name),
-            "is_last": name == self._plan.names[-1],
-            "maxfail": max(1, maxfail - self._failed) if maxfail else 0,
-            "begun_with": self._begun_with,
-        }
+        order = ForegroundOrder(
+            str(folder),
+            self._plan.names.index(name),
+            is_last=name == self._plan.names[-1],
+            maxfail=max(1, maxfail - self._failed) if maxfail else 0,
+            begun_with=self._begun_with,
+        )
         environ = {
             **os.environ,
             SUITE_VARIABLE: name,
             RUN_VARIABLE: str(self._state.run().folder),
-            FOREGROUND_VARIABLE: json.dumps(order),
+            FOREGROUND_VARIABLE: order.as_text(),
         }
         if self._measured is not None:
             environ[COVERAGE_VARIABLE] = self._measured.order()
@@ -144,54 +144,6 @@ class Foreground:
         process = subprocess.Popen(command, env=environ)
         with _forwarding_signals(process, self._heard):
             return process.wait()
-
-
-class Child:
-    """The hooks of the run of one suite in the foreground, where it differs from a plain run."""
-
-    def __init__(self, state: State, order: dict[str, Any]) -> None:
-        self._state = state
-        self._folder = Path(order["folder"])
-        self._order = order
-        self._began = time.perf_counter()
-        namespace = state.config.known_args_namespace
-        namespace.cov_append = getattr(namespace, "cov_append", False) or order["index"] > 0
-        if not order["is_last"]:  # the last one reports what all have measured
-            namespace.cov_report = {"": None}
-            namespace.cov_fail_under = 0
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_configure(self, config: pytest.Config) -> None:
-        """Write reports beside those of other suites, not over them; share their `--maxfail`."""
-        if getattr(config.option, "xmlpath", None):
-            config.option.xmlpath = str(self._folder / f"{self._state.role.suite}.xml")
-        page = getattr(config.option, "htmlpath", None)
-        if page:  # of pytest-html
-            path = Path(page)
-            config.option.htmlpath = str(path.with_stem(f"{path.stem}-{self._state.role.suite}"))
-        if self._order["maxfail"]:
-            config.option.maxfail = self._order["maxfail"]
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionstart(self, session: pytest.Session) -> None:
-        """Note what failed in the previous run, before the first suite changes pytest's cache."""
-        cached = session.config.pluginmanager.getplugin("lfplugin")
-        if not self._order["begun_with"] and cached is not None:
-            self._order["begun_with"] = [str(it) for it in cached.lastfailed]
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the report of this run for the parent."""
-        terminal = session.config.pluginmanager.getplugin("terminalreporter")
-        stats = terminal.stats if terminal is not None else {}
-        report = {
-            "failed": session.testsfailed,
-            "begun_with": self._order["begun_with"],
-            "counts": {category: len(reports) for category, reports in stats.items()},
-            "seconds": time.perf_counter() - self._began,
-            "databases": self._state.session().taken if self._state.has_session else 0,
-        }
-        (self._folder / f"{self._state.role.suite}.json").write_text(json.dumps(report))
 
 
 def combined(statuses: list[int]) -> int:
@@ -206,11 +158,11 @@ def combined(statuses: list[int]) -> int:
     return known[0] if known else int(any(some))
 
 
-def _death(status: int, report: dict[str, Any]) -> str:
+def _death(status: int, report: SuiteReport | None) -> str:
     """Return how a process has ended that could not tell what came of its tests."""
     if status < 0:
         return f"was ended by {signal.Signals(-status).name}"
-    if not report and status in (pytest.ExitCode.OK, pytest.ExitCode.INTERNAL_ERROR):
+    if report is None and status in (pytest.ExitCode.OK, pytest.ExitCode.INTERNAL_ERROR):
         return f"ended in the middle of its tests (exit status {status})"
     return ""
 
@@ -222,19 +174,10 @@ def _is_enough(config: pytest.Config, statuses: list[int], failed: int) -> bool:
     return last in _SERIOUS or last > pytest.ExitCode.NO_TESTS_COLLECTED or 0 < maxfail <= failed
 
 
-def _report_of(folder: Path, name: str) -> dict[str, Any]:
-    """Return the report that a suite's run wrote at its end, empty if it wrote none."""
-    try:
-        report: dict[str, Any] = json.loads((folder / f"{name}.json").read_text())
-    except FileNotFoundError:  # it died, or it has not run
-        return {}
-    return report
-
-
 def _rows(plan: Plan, folder: Path) -> list[table.Row]:
-    reports = {name: _report_of(folder, name) for name in plan.names}
+    reports = {name: SuiteReport.read(folder, name) for name in plan.names}
     return [
-        table.Row(name, it.get("counts", {}), it.get("seconds"), it.get("databases", 0))
+        table.Row(name, it.counts, it.seconds, it.databases) if it else table.Row(name, {}, None, 0)
         for name, it in reports.items()
     ]
 

@@ -51,8 +51,8 @@ def _begin_one(state: State, made: Plan, name: str) -> None:
 
         manager.register(Worker(state, name), "dbmigrate-suite-worker")
         Worker.keep_coverage(state.config)
-    if state.role.foreground:
-        from pytest_dbmigrate.plugin.suites.foreground import Child
+    if state.role.foreground is not None:
+        from pytest_dbmigrate.plugin.suites.foreground_child import Child
 
         manager.register(Child(state, state.role.foreground), "dbmigrate-suite-child")
 

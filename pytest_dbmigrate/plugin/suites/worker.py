@@ -7,7 +7,8 @@ import marshal
 import os
 import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pytest
@@ -17,10 +18,39 @@ from pytest_dbmigrate.plugin.state import State
 OUTPUT = "dbmigrate_output"  # in xdist's workerinput: where standard output goes with -s
 FAILURES = "dbmigrate_failures"  # there too: the channel for the number of earlier failures
 REPORT = "dbmigrate_report"  # the only key of what xdist sends: a whole report
-ENDING = "dbmigrate_ending"  # in xdist's workeroutput: how this worker ended, as a `dict`
+ENDING = "dbmigrate_ending"  # in xdist's workeroutput: the `Ending`, as its record
 DATABASES = "dbmigrate_databases"  # in a report: how many were taken since the one before
 _PLAIN_IN_REPORTS = {"nodeid", "location", "keywords", "outcome", "longrepr", "when", "sections"}
 _PLAIN = (bool, int, float, complex, str, bytes)  # what execnet can carry, besides None
+
+
+@dataclass(frozen=True)
+class Exit:
+    """Why a worker was stopped: by `pytest.exit()` if `is_exit`, else by Ctrl-C."""
+
+    is_exit: bool
+    said: str
+    status: int | None
+
+
+@dataclass
+class Ending:
+    """How a worker has ended, which xdist does not tell its controller."""
+
+    deselected: int = 0
+    usage_error: tuple[str, ...] = ()
+    exit: Exit | None = None
+
+    @classmethod
+    def of(cls, output: Mapping[str, Any]) -> Ending:
+        """Return the ending in xdist's workeroutput; that of a worker that died is empty."""
+        record = output.get(ENDING)
+        if record is None:
+            return cls()
+        stopped = record["exit"]
+        return cls(
+            record["deselected"], tuple(record["usage_error"]), Exit(**stopped) if stopped else None
+        )
 
 
 class Worker:
@@ -29,7 +59,7 @@ class Worker:
     def __init__(self, state: State, suite: str) -> None:
         self._state = state
         self._suite = suite
-        self._ending: dict[str, Any] = {"deselected": 0}
+        self._ending = Ending()
         self._session: pytest.Session | None = None
         self._reported_databases = 0
 
@@ -63,7 +93,7 @@ class Worker:
         try:
             return (yield)
         except pytest.UsageError as error:
-            self._ending["usage_error"] = [str(it) for it in error.args]
+            self._ending.usage_error = tuple(str(it) for it in error.args)
             raise
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -95,20 +125,20 @@ class Worker:
 
     def pytest_deselected(self, items: list[pytest.Item]) -> None:
         """Count deselected tests, which xdist does not report to the controller."""
-        self._ending["deselected"] += len(items)
+        self._ending.deselected += len(items)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Record `pytest.exit()` or Ctrl-C, so that it is not taken for a crash."""
         is_exit = isinstance(excinfo.value, pytest.exit.Exception)
         said = str(excinfo.value) if is_exit else f"KeyboardInterrupt in suite {self._suite}"
-        self._ending["exit"] = [is_exit, said, getattr(excinfo.value, "returncode", None)]
+        self._ending.exit = Exit(is_exit, said, getattr(excinfo.value, "returncode", None))
         if self._session is not None:
             self._session.shouldstop = said
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Send the controller how this worker ended."""
-        session.config.workeroutput[ENDING] = self._ending  # type: ignore[attr-defined]  # xdist's
+        session.config.workeroutput[ENDING] = asdict(self._ending)  # type: ignore[attr-defined]  # xdist's
 
     def _explain_breakpoint(self, *_arguments: Any, **_named: Any) -> None:
         __tracebackhide__ = True

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from pytest_dbmigrate import file_locks
-from pytest_dbmigrate.addresses.dsn import Dsn
+from pytest_dbmigrate.addresses.dsn import Dsn, DsnData
 from pytest_dbmigrate.errors import ServerError
 from pytest_dbmigrate.runs.files import write_private
 from pytest_dbmigrate.runs.folders import is_alive
@@ -37,7 +37,7 @@ class RecordData(TypedDict):
     """The record as JSON data; a missing value is null or empty."""
 
     kind: str
-    dsn: dict[str, Any]
+    dsn: DsnData
     project: str
     plugin: str
     asked: dict[str, str]

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_dbmigrate.plugin.role import ProcessRole
+from pytest_dbmigrate.plugin.role import ForegroundOrder, ProcessRole
 
 ORDERS = {
     "DBMIGRATE_RUN": "/tmp/run",
     "DBMIGRATE_RUN_SUITE": "unit",
     "DBMIGRATE_RUN_COVERAGE": "{}",
 }
-FOREGROUND = {"DBMIGRATE_RUN_FOREGROUND": '{"index": 1}'}
+ORDER = ForegroundOrder(
+    "/tmp/reports", 1, is_last=False, maxfail=2, begun_with=("test_a.py::test",)
+)
+FOREGROUND = {"DBMIGRATE_RUN_FOREGROUND": ORDER.as_text()}
 
 
 def test_a_process_without_orders_begins_a_run() -> None:
     role = ProcessRole.from_environ({"PATH": "/bin"})
-    assert role == ProcessRole("main", None, "", "", {})
+    assert role == ProcessRole("main", None, "", "", None)
     assert (role.is_worker, role.is_suite_worker) == (False, False)
 
 
 def test_a_worker_joins_the_run_under_its_own_name() -> None:
     role = ProcessRole.from_environ({**ORDERS, "PYTEST_XDIST_WORKER": "gw1"})
-    assert role == ProcessRole("gw1", "/tmp/run", "unit", "{}", {})
+    assert role == ProcessRole("gw1", "/tmp/run", "unit", "{}", None)
     assert (role.is_worker, role.is_suite_worker) == (True, True)
 
 
@@ -39,7 +42,7 @@ def test_a_worker_that_was_told_of_no_run_begins_one() -> None:
 
 def test_a_suite_in_the_foreground_joins_the_run_and_is_no_worker() -> None:
     role = ProcessRole.from_environ({**ORDERS, **FOREGROUND})
-    assert role == ProcessRole("fg1", "/tmp/run", "unit", "{}", {"index": 1})
+    assert role == ProcessRole("fg1", "/tmp/run", "unit", "{}", ORDER)
     assert (role.is_worker, role.is_suite_worker) == (False, False)
 
 
