@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,18 +18,26 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from pytest_dbmigrate.addresses.dsn import Dsn, redact
-from pytest_dbmigrate.child import before, comparison, failure, plan, tables, within
+from pytest_dbmigrate.addresses.dsn import Dsn
+from pytest_dbmigrate.child import (
+    before,
+    comparison,
+    explanation,
+    failure,
+    heads,
+    plan,
+    tables,
+    within,
+)
 from pytest_dbmigrate.child.configuration import configuration
-from pytest_dbmigrate.child.env_run import EnvRun, VersionTable
+from pytest_dbmigrate.child.env_run import EnvRun
 from pytest_dbmigrate.child.plan import Plan
 from pytest_dbmigrate.child.progress import Notify, Progress
 from pytest_dbmigrate.child.record import Record
 from pytest_dbmigrate.child.recorder import FileRecorder
 from pytest_dbmigrate.child.upgrade import Check, Upgrade
 from pytest_dbmigrate.databases.connection import connect
-from pytest_dbmigrate.errors import DbmigrateError, MigrationError
-from pytest_dbmigrate.migrations import versions
+from pytest_dbmigrate.errors import DbmigrateError
 from pytest_dbmigrate.migrations.env_configuration import TablesMade
 from pytest_dbmigrate.migrations.events import EventLog
 from pytest_dbmigrate.migrations.fingerprint import Manifest
@@ -91,11 +97,12 @@ class JobRunner:
                 check = partial(self._compare, job.others or ())
                 made = self._tables_made()
                 upgrade = self._run(events, made, _ignore if job.is_checked_later else check)
-            heads = self._verified_heads(upgrade)
+            with self._connect() as connection:
+                current = heads.verify(connection, upgrade)
             if made:
                 facts = self._tables(upgrade, events, made)
         manifest = self._manifest(self._recorder, upgrade) if self._recorder else None
-        return Result(heads, self._comparison, facts, manifest)
+        return Result(current, self._comparison, facts, manifest)
 
     def compare(self, others: Sequence[Tables]) -> Comparison:
         """Compare the schema with the models, once all environments are applied."""
@@ -180,51 +187,8 @@ class JobRunner:
         except DbmigrateError:
             raise
         except BaseException as error:  # env.py may raise SystemExit, too
-            raise self._explanation(error) from error
-
-    def _explanation(self, error: BaseException) -> DbmigrateError:
-        upgrade = self._upgrade
-        if upgrade is None or upgrade.plan.is_reading:
-            return failure.of_environment(error, None)
-        progress = upgrade.progress
-        if progress.current is None:
-            return self._with_advice(failure.of_environment(error, upgrade.env), upgrade.env)
-        error = progress.raised or error  # env.py may have replaced it
-        try:
-            explained = failure.of_revision(error, progress, self._heads(upgrade.env))
-            progress.fail(redact(explained.message, self._job.dsn.password))
-        except psycopg.OperationalError:  # no history to write it to
-            return failure.of_lost_server(error, progress)
-        return explained
-
-    def _with_advice(self, error: MigrationError, env: EnvRun) -> MigrationError:
-        """Add advice if env.py failed to connect after a lookup of a missing attribute."""
-        if env.is_verified or not self._missing_names:
-            return error
-        likely = [name for name in self._missing_names if re.search("conn|engine|bind", name)]
-        name = (likely or self._missing_names)[0]
-        wanted = "{engine}" if "engine" in name else "{connection}"
-        advice = (
-            f"env.py looked for {name!r} in config.attributes: it can be given a connection,",
-            f"or an engine, with dbmigrate_attributes = {name} = {wanted}",
-        )
-        return replace(error, todo=(*error.todo, *advice))
-
-    def _heads(self, env: EnvRun) -> tuple[str, ...]:
-        """Return the heads in the version table of our database, read by ourselves."""
-        with self._connect() as connection:
-            return _heads(connection, env, env.version_table)
-
-    def _verified_heads(self, upgrade: Upgrade) -> tuple[str, ...]:
-        """Return the heads. Raises `MigrationError` if they are not the applied ones."""
-        with self._connect() as connection:
-            for version_table, reached in upgrade.reached.items():
-                heads = _heads(connection, upgrade.env, version_table)
-                if {*heads} != reached:
-                    table, schema = version_table
-                    name = f"{schema}.{table}" if schema else table
-                    raise _misplaced_heads(name, heads, upgrade.progress.done)
-            return _heads(connection, upgrade.env, upgrade.env.version_table)
+            dsn, missing = self._job.dsn, self._missing_names
+            raise explanation.of(error, self._upgrade, missing, dsn) from error
 
     def _tables_made(self) -> tables.Made | None:
         """Return the watch on the tables that this environment makes, if there are several."""
@@ -248,24 +212,6 @@ class JobRunner:
         paths = [*self._job.environment.files, upgrade.env.file]
         others = [os.path.realpath(path) for path in paths] + before.files(self._job.helpers)
         return recorder.manifest(plan.paths(upgrade.env.script), others)
-
-
-def _heads(
-    connection: psycopg.Connection[tuple[Any, ...]], env: EnvRun, version_table: VersionTable
-) -> tuple[str, ...]:
-    table, schema = version_table
-    return versions.heads(connection, table, schema or env.schema)
-
-
-def _misplaced_heads(table: str, heads: tuple[str, ...], done: list[str]) -> MigrationError:
-    applied = f", which applied {', '.join(done[-3:])}" if done else ""
-    content = f"names {', '.join(heads)}" if heads else "is empty"
-    return MigrationError(
-        f"the migrations ran, but version table {table} in the database prepared for them "
-        f"{content}",
-        tried=(f"running env.py once{applied}",),
-        todo=("let env.py commit what it runs, on the connection it gives Alembic",),
-    )
 
 
 def _add_to_search_path(root: str) -> None:
