@@ -29,10 +29,10 @@ class Reports:
     def pytest_runtest_makereport(
         self, item: pytest.Item
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Name a kept database in the report, and take passwords out of it."""
+        """Name kept databases in the report, and take passwords out of it."""
         report = yield
-        if self._session.is_leased and self._keeps_after(report):
-            report.sections.append((_SECTION, self._keep(item.name)))
+        if self._keeps_after(report):
+            report.sections += [(_SECTION, line) for line in self._keep(item)]
         redaction.redact_report(report, self._session.passwords())
         return report
 
@@ -46,9 +46,9 @@ class Reports:
         return report
 
     def _keeps_after(self, report: pytest.TestReport) -> bool:
-        """Whether the test's database is to be kept, as the settings have it.
+        """Whether the test's databases are to be kept, as the settings have it.
 
-        Decided when the test itself is over, so that its own report can name the database;
+        Decided when the test itself is over, so that its own report can name them;
         or when its set-up failed, for then there is no other report.
         """
         settings = self._session.settings
@@ -60,10 +60,14 @@ class Reports:
             return report.when == "call" or report.failed
         return report.failed
 
-    def _keep(self, test: str) -> str:
-        """Keep the test's database; return the command that opens it, or why it is not kept."""
+    def _keep(self, item: pytest.Item) -> list[str]:
+        """Keep the test's databases; return the commands that open them, or why one is not kept."""
+        commands: list[str] = []
         try:
-            command = self._session.keep(test)
+            if self._session.is_leased:
+                commands.append(self._session.keep(item.name))
+            if "migrated_db_factory" in getattr(item, "fixturenames", ()):
+                commands += self._session.keep_additional()
         except DbmigrateError as error:
-            return f"not kept: {error.what}"
-        return command or "not kept: this run has kept as many as it may"
+            commands.append(f"not kept: {error.what}")
+        return [it or "not kept: this run has kept as many as it may" for it in commands]
