@@ -104,7 +104,10 @@ def start_owner(
             text=True,
         )
         _say(process, json.dumps(told))
-        owner = Owner(process, Path(_line(process.stdout)), data, marker, processes)
+        folder = Path(_line(process.stdout))
+        # one that did not start says nothing, and "." is in the command lines of all processes
+        assert folder.is_absolute(), "the owner of a run did not start"
+        owner = Owner(process, folder, data, marker, processes)
         owners.append(owner)
         if is_guarded and script == SERVER:
             pid_file = data / "postmaster.pid"
