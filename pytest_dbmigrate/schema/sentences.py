@@ -11,7 +11,7 @@ from pytest_dbmigrate.schema.difference import Difference
 _TODO = (
     'if the models are right: alembic revision --autogenerate -m "...", and read what it wrote',
     "if the migrations are right: change the models",
-    "to go on for now: --db-check=warn, or dbmigrate_check = warn",
+    "to continue for now: --db-check=warn, or dbmigrate_check = warn",
 )
 _ADDRESS = re.compile(r"(<[^<>]*) at 0x[0-9a-fA-F]+")
 
@@ -30,7 +30,7 @@ def drift(differences: Sequence[Difference], baseline: str = "", accepted: int =
     sentences = tuple(sentence(difference) for difference in differences)
     todo, more = _TODO, ""
     if baseline:
-        accept = f"to go on for now: run once with --db-accept-drift, which writes {baseline}"
+        accept = f"to continue for now: run once with --db-accept-drift, which writes {baseline}"
         todo = (*_TODO[:-1], accept)
     if accepted:
         more = f"{baseline} accepts {accepted} more difference{'' if accepted == 1 else 's'}"

@@ -29,7 +29,7 @@ TODO = [
         "and read what it wrote"
     ),
     "         if the migrations are right: change the models",
-    f"         to go on for now: run once with --db-accept-drift, which writes {FILE}",
+    f"         to continue for now: run once with --db-accept-drift, which writes {FILE}",
 ]
 NO_DATABASE = "dbmigrate: no database"
 GONE = "dbmigrate: the baseline names differences that no longer occur"

@@ -272,7 +272,7 @@ DRIFT_TODO = [
         "and read what it wrote"
     ),
     "         if the migrations are right: change the models",
-    "         to go on for now: --db-check=warn, or dbmigrate_check = warn",
+    "         to continue for now: --db-check=warn, or dbmigrate_check = warn",
 ]
 
 

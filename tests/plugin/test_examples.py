@@ -86,7 +86,7 @@ def test_deleting_the_migrations_of_a_column_names_the_column(
             'alembic revision --autogenerate -m "...", and read what it wrote'
         ),
         "         if the migrations are right: change the models",
-        "         to go on for now: --db-check=warn, or dbmigrate_check = warn",
+        "         to continue for now: --db-check=warn, or dbmigrate_check = warn",
     ]
 
 

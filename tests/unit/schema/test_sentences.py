@@ -15,7 +15,7 @@ TODO = [
         "and read what it wrote"
     ),
     "         if the migrations are right: change the models",
-    "         to go on for now: --db-check=warn, or dbmigrate_check = warn",
+    "         to continue for now: --db-check=warn, or dbmigrate_check = warn",
 ]
 COLUMN = Difference("add_column", "issuer_profiles", "signing_public_key")
 SENTENCES = [
@@ -129,7 +129,7 @@ def test_several_differences_are_counted_and_listed() -> None:
 
 
 ACCEPTING = (
-    "         to go on for now: run once with --db-accept-drift, which writes tests/drift.txt"
+    "         to continue for now: run once with --db-accept-drift, which writes tests/drift.txt"
 )
 
 
