@@ -276,13 +276,17 @@ def test_switching_between_branches_costs_one_build_each(resumer: Resumer) -> No
 
 def test_the_ini_setting_resumes_and_fresh_overrides_it(embedded: Resumer) -> None:
     embedded.project.ini("dbmigrate_resume = true")
-    options: list[list[str]] = [[], [], ["--db-fresh"], []]
-    assert [how(embedded.run(*it, resume=False)) for it in options] == [
+    outcomes, servers = [], []
+    for options in ([], [], ["--db-fresh"], []):
+        outcomes.append(how(embedded.run(*options, resume=False)))
+        servers.append(address(embedded).password)  # each server has one of its own
+    assert outcomes == [
         "fresh: 2 revisions applied",
         "unchanged: 2 revisions",
         "fresh: 2 revisions applied",
         "unchanged: 2 revisions",
     ]
+    assert servers[0] == servers[1] != servers[2] == servers[3]
 
     # alone it discards what is kept
     embedded.project.ini()
