@@ -50,7 +50,7 @@ def test_the_commands_of_the_workflows_pass(tmp_path: Path, server_url: Callable
                 done.add(key)
                 passes(command, checkout, environ)
 
-    assert len(done) == 11
+    assert len(done) == 12
 
 
 def assert_installable(requirements: list[str], checkout: Path) -> None:
