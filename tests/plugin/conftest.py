@@ -27,7 +27,7 @@ _FOREIGN = (
     "DATABASE_URL",
 )
 _PG_BIN = os.environ.get("DBMIGRATE_PG_BIN")  # another PostgreSQL than the wheel's
-_FORKS = os.environ.get("DBMIGRATE_TESTS_FORK") != "no" and hasattr(os, "fork")
+_FORKS = os.environ.get("TESTS_FORK") != "no" and hasattr(os, "fork")
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +48,7 @@ def server_url() -> Iterator[Callable[[], str]]:
 
 @pytest.fixture(scope="session")
 def fork_server() -> Iterator[ForkServer | None]:
-    """The server that inner runs are forks of; none with `DBMIGRATE_TESTS_FORK=no`."""
+    """The server that inner runs are forks of; none with `TESTS_FORK=no`."""
     if not _FORKS:
         yield None
         return

@@ -34,7 +34,7 @@ class Environment:
         self.write(
             "alembic.ini",
             "[alembic]\nscript_location = %(here)s/migrations\nprepend_sys_path = %(here)s\n"
-            "path_separator = os\nsqlalchemy.url = driver://user:pass@localhost/dbname\n",
+            "path_separator = os\nversion_path_separator = os\nsqlalchemy.url = driver://user:pass@localhost/dbname\n",
         )
         (self.path / "migrations" / "versions").mkdir(parents=True)
         self.env(sync_env(configure=self.configure))

@@ -37,7 +37,7 @@ MADE = {
     "build/real.txt",
     "tests/test_users.py",
 }
-NO_SETTINGS = {"DBMIGRATE_PG15_BIN", "DBMIGRATE_REAL_CACHE", "DBMIGRATE_TESTS_FORK"}  # of the tests
+NO_SETTINGS = {"DBMIGRATE_PG15_BIN", "DBMIGRATE_REAL_CACHE"}  # of the tests
 OLDEST_SQLALCHEMY = ("sqlalchemy", "; python_version < '3.13'")
 REQUIREMENT = re.compile(r"([A-Za-z0-9-]+)(?:\[[a-z,]+\])?>=([\d.]+)(; .*)?")
 
