@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from psycopg.types.json import Json
@@ -31,13 +30,12 @@ class Build:
     base: list[dict[str, Any]]
     shape: dict[str, str]
     sealed: dict[str, Any] | None
-    began_at: datetime
 
 
 def every(control: Control | Connection) -> list[Build]:
     """Return the builds, most recently used first; any connection to the home will do."""
     rows = control.execute(
-        "select id, run, base, shape, sealed, began_at from build order by used_at desc, id"
+        "select id, run, base, shape, sealed from build order by used_at desc, id"
     ).fetchall()
     return [Build(*row) for row in rows]
 

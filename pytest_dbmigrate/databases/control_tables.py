@@ -34,7 +34,6 @@ create table if not exists build (
     base json not null,
     shape json not null,
     sealed json,
-    began_at timestamptz not null default clock_timestamp(),
     used_at timestamptz not null default clock_timestamp()
 );
 create table if not exists preexisting (things json not null);

@@ -22,14 +22,14 @@ def judge(
 ) -> None:
     """Report the differences, and write the baseline if the run is to accept them.
 
-    `change` may add to the differences, or remove some, before that.
-
-    Raises `DriftError` for differences that nothing accepts, `SettingError` for a baseline that
-    cannot be read or written.
+    `change` is called with their list first, and may add some or remove some. Raises
+    `DriftError` for differences that nothing accepts, `SettingError` for a baseline that cannot
+    be read or written.
     """
     unchecked = "dbmigrate_check is off" if settings.check == "off" else facts.comparison.unchecked
-    found = [] if unchecked else [*facts.comparison.differences]
+    found: list[Difference] = []
     if not unchecked:
+        found += facts.comparison.differences
         change(found)
     has_baseline = bool(settings.baseline and not unchecked)
     before = baseline_file.read(Path(settings.baseline)) if has_baseline else Baseline()

@@ -21,18 +21,6 @@ sa.Table("legacy", metadata, sa.Column("id", sa.Integer, primary_key=True))
 
 def prepare(connection):
     metadata.create_all(connection)
-
-
-def fails(connection):
-    connection.execute(sa.text("insert into legacy values (:id)"), {"id": 1})
-
-
-def raises(connection):
-    raise RuntimeError("not today")
-
-
-async def waits(connection):
-    pass
 """
 
 
